@@ -1,0 +1,84 @@
+"""How the maximum of the posterior is found."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dust3d.config.base import Count, Finite, NonNegative, Positive, Section
+
+
+class Adam(Section):
+    """Minibatch Adam in whitened parameters, the learning rate falling as a cosine."""
+
+    kind: Literal["adam"] = "adam"
+    epochs: Count = Field(60, description="Passes over the stars.")
+    batch: Count = Field(4096, description="Stars per step.")
+    learning_rate: tuple[Positive, Positive] = Field(
+        (0.05, 0.0005), description="First and last learning rate."
+    )
+    b2: Annotated[float, Field(gt=0, lt=1)] = Field(0.98, description="Decay of second moments.")
+
+
+class OriginalStage(Section):
+    """One stage of the original recipe: an order and its schedules (staircases)."""
+
+    order: tuple[Count, ...] = Field(description="Order of the field in this stage.")
+    epochs: Count = Field(description="Passes over the stars.")
+    learning_rate: tuple[Positive, Positive] = Field(description="First and last learning rate.")
+    drops: Count = Field(description="Steps of the learning rate's staircase.")
+    log10_weight: tuple[Finite, Finite] = Field(description="log10 of the penalty's weight w.")
+    gamma: tuple[NonNegative, NonNegative] = Field(description="Exponent of k in the penalty.")
+
+
+class Original(Section):
+    """The original experiment: SGD on ln(mean residual^2) + w sum k^gamma (a^2 + b^2).
+
+    Its stages raise the order inside one fit; the orders of the grid are its last stages.
+    """
+
+    kind: Literal["original"]
+    batch: Count = Field(4096, description="Stars per step.")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.5, description="Of SGD.")
+    clip_norm: Positive = Field(100.0, description="Largest norm of a gradient.")
+    start_slope: NonNegative = Field(6.0, description="Slope of the random first field.")
+    start_amplitude: Positive = Field(0.1, description="Amplitude of the random first field.")
+    stages: tuple[OriginalStage, ...] = Field(min_length=1, description="In this order.")
+
+    @model_validator(mode="after")
+    def _orders_do_not_fall(self):
+        for low, high in zip(self.stages, self.stages[1:], strict=False):
+            if any(a > b for a, b in zip(low.order, high.order, strict=False)):
+                raise ValueError(
+                    f"the order of a stage falls from {list(low.order)} to {list(high.order)}; "
+                    "stages go from coarse to fine"
+                )
+        return self
+
+
+class Newton(Section):
+    """Gauss-Newton steps on exact rays with the dense Hessian, after the optimiser."""
+
+    max_steps: int = Field(4, ge=0, description="Steps at most; 0 switches it off.")
+    max_parameters: Count = Field(
+        4000, description="Fields with more parameters are left as the optimiser ended."
+    )
+    tolerance: Positive = Field(
+        1e-3, description="Stop once a step would raise the log posterior by less than this "
+        "times the number of stars."
+    )
+
+
+class Optimiser(Section):
+    """From the first guess to the maximum."""
+
+    method: Annotated[Adam | Original, Field(discriminator="kind")] = Field(
+        Adam(), description="The workhorse."
+    )
+    mlp_method: Adam = Field(Adam(), description="The workhorse of networks.")
+    newton: Newton = Field(Newton(), description="The polish.")
+    precision: Literal["float32", "float64"] = Field("float32", description="Of the workhorse.")
+    checkpoint_every_s: NonNegative = Field(30.0, description="Seconds between checkpoints.")
+    evaluate_every_epochs: Count = Field(2, description="Epochs between held-out scores.")
+    snapshots: int = Field(
+        24, ge=0, le=200, description="States of the field kept in the history, for the animation."
+    )

@@ -1,0 +1,45 @@
+"""What comes out: maps, scores, figures."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from dust3d.config.base import Count, Fraction, Positive, Section
+
+
+class Map(Section):
+    """The grid that all maps of a run share; it covers the box."""
+
+    cells: tuple[Count, ...] = Field(description="Cells along each axis.")
+
+
+class Scores(Section):
+    """How fits are judged."""
+
+    box_fraction: Fraction = Field(
+        0.8, description="Part of each half-width inside which fields are compared."
+    )
+    neighbours: Count = Field(20, description="Stars in the nearest-neighbour baseline.")
+    shells: Count = Field(12, description="Shells of |k| and of distance.")
+    pixel_nside: Literal[1, 2, 4, 8, 16] = Field(
+        4, description="HEALPix pixels of the sky that count as independent in standard errors."
+    )
+
+
+class Direction(Section):
+    """A direction with a name, marked in figures."""
+
+    name: str = Field(description="Shown in figures.")
+    l_deg: float = Field(ge=-360, le=360, description="Galactic longitude.")
+    b_deg: float = Field(ge=-90, le=90, description="Galactic latitude.")
+    distance_kpc: Positive | None = Field(None, description="Published distance, if any.")
+
+
+class Plots(Section):
+    """Figures. Nothing here changes a fit."""
+
+    dpi: int = Field(140, ge=40, le=600, description="Resolution of the figures.")
+    colour_map: str = Field("viridis", description="Colours of densities (a matplotlib name).")
+    slices_kpc: tuple[float, ...] = Field((0.0,), description="Heights z of the slices shown.")
+    animation: bool = Field(False, description="Make a film of each fit's training.")
+    marks: tuple[Direction, ...] = Field((), description="Directions to mark.")

@@ -1,0 +1,195 @@
+"""The whole configuration of a run, and how it is read."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from dust3d.config.base import Box, Section
+from dust3d.config.catalogues import Catalogues, Crossmatch, Heldout, Selection
+from dust3d.config.mock import FourierTruth, Mock, StructuredTruth
+from dust3d.config.model import Fits, Likelihood, Prior, Rays, order_name
+from dust3d.config.optimiser import Optimiser, Original
+from dust3d.config.output import Map, Plots, Scores
+from dust3d.errors import ConfigError
+
+
+class Config(Section):
+    """A run: everything that decides its numbers and pictures."""
+
+    run: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Name; all its files go to results/NAME/.",
+    )
+    seed: int = Field(ge=0, le=2**31 - 1, description="Seed of every random number.")
+    box: Box = Field(description="The box of the field.")
+    mock: Mock | None = Field(None, description="A mock sky; or give `catalogues`.")
+    catalogues: Catalogues | None = Field(None, description="Real stars; or give `mock`.")
+    crossmatch: Crossmatch = Field(Crossmatch(), description="Pairing of the two catalogues.")
+    selection: Selection = Field(Selection(), description="Which stars are used.")
+    heldout: Heldout = Field(Heldout(), description="Stars kept from the fits.")
+    fits: Fits = Field(description="The grid of models.")
+    prior: Prior = Field(Prior(), description="Prior of the field.")
+    likelihood: Likelihood = Field(Likelihood(), description="Likelihood of the extinctions.")
+    rays: Rays = Field(Rays(), description="From density to extinction.")
+    optimiser: Optimiser = Field(Optimiser(), description="How the maximum is found.")
+    map: Map = Field(description="The grid of the maps.")
+    scores: Scores = Field(Scores(), description="How fits are judged.")
+    plots: Plots = Field(Plots(), description="Figures.")
+
+    @model_validator(mode="after")
+    def _one_source_of_stars(self):
+        if (self.mock is None) == (self.catalogues is None):
+            raise ValueError(
+                "give either `mock` (a simulated sky) or `catalogues` (real stars), not both"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _axes_agree(self):
+        ndim = self.box.ndim
+        lists: dict[str, tuple] = {"map.cells": self.map.cells}
+        for i, order in enumerate(self.fits.fourier.orders):
+            lists[f"fits.fourier.orders[{i}]"] = order
+        if self.mock and isinstance(self.mock.truth, FourierTruth):
+            lists["mock.truth.order"] = self.mock.truth.order
+        if self.mock and isinstance(self.mock.truth, StructuredTruth):
+            if self.mock.truth.turbulence:
+                lists["mock.truth.turbulence.order"] = self.mock.truth.turbulence.order
+        if isinstance(self.optimiser.method, Original):
+            for i, stage in enumerate(self.optimiser.method.stages):
+                lists[f"optimiser.method.stages[{i}].order"] = stage.order
+        for key, values in lists.items():
+            if len(values) != ndim:
+                raise ValueError(
+                    f"{key} has {len(values)} entries, but box.half_widths_kpc has {ndim}; "
+                    "give one entry per axis"
+                )
+        if ndim == 2 and self.prior.mean.kind == "vertical":
+            raise ValueError("prior.mean: a vertical profile needs a 3-D box; use kind: constant")
+        return self
+
+    @model_validator(mode="after")
+    def _stars_inside_box(self):
+        reach = self.selection.max_distance_kpc
+        smallest = min(self.box.half_widths_kpc)
+        if self.catalogues is not None and reach is None:
+            raise ValueError(
+                "selection.max_distance_kpc is missing; real stars need a largest distance"
+            )
+        if reach is not None and self.catalogues is not None and reach * 1.5 > smallest * 1.0001:
+            raise ValueError(
+                f"selection.max_distance_kpc = {reach:g} is too close to the box's faces "
+                f"(box.half_widths_kpc = {list(self.box.half_widths_kpc)}): the box is periodic, "
+                f"so make every half-width at least {1.5 * reach:g} or take nearer stars only"
+            )
+        if self.mock is not None:
+            extent = self.mock.stars.placement.extent
+            if extent > self.selection.box_fraction:
+                raise ValueError(
+                    f"mock.stars.placement.extent = {extent:g} puts stars outside the part of the "
+                    f"box that is used (selection.box_fraction = {self.selection.box_fraction:g}); "
+                    "lower the one or raise the other"
+                )
+        return self
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether the truth is known."""
+        return self.mock is not None
+
+    def fit_names(self) -> list[str]:
+        """Names of all fits: `fourier-10x10x2`, `mlp-64x64`, ..."""
+        fourier = [f"fourier-{order_name(o)}" for o in self.fits.fourier.orders]
+        return fourier + [f"mlp-{order_name(w)}" for w in self.fits.mlp.layers]
+
+    def settings(self, *keys: str) -> dict[str, Any]:
+        """The named top-level sections as plain JSON-able values, for a rule's `params:`."""
+        full = self.model_dump(mode="json")
+        return {key: full[key] for key in keys}
+
+
+def _where(location: tuple[str | int, ...]) -> str:
+    # pydantic puts the tag of a union into the location: it is no key of the file
+    tags = {
+        "fourier", "structured", "uniform", "disc", "constant", "vertical", "adam", "original",
+    }
+    text = ""
+    for i, part in enumerate(location):
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part in tags and i > 0 and location[i - 1] in {"truth", "placement", "mean", "method"}:
+            continue
+        else:
+            text += f".{part}" if text else str(part)
+    return text or "the file"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean `{close[0]}`?" if close else f"; known here: {', '.join(known)}"
+
+
+def _known_keys(location: tuple[str | int, ...]) -> list[str]:
+    """Keys that the section around a location knows."""
+    from dust3d.config.document import section_at
+
+    section = section_at(Config, location[:-1])
+    return sorted(section.model_fields) if section is not None else []
+
+
+def _explain(error: ValidationError, origin: str) -> str:
+    lines = []
+    for item in error.errors():
+        where, kind = _where(item["loc"]), item["type"]
+        if kind == "extra_forbidden":
+            known = _known_keys(item["loc"])
+            hint = _nearest(str(item["loc"][-1]), known) if known else ""
+            lines.append(f"{where}: unknown key{hint}")
+        elif kind == "missing":
+            lines.append(f"{where}: missing; it has no default")
+        else:
+            message = re.sub(r"^Value error, ", "", item["msg"])
+            given = item.get("input")
+            shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+            lines.append(f"{where}: {message}{shown}")
+    listing = "\n  ".join(lines)
+    return f"{origin}: the configuration cannot be used:\n  {listing}\nSee config/README.md."
+
+
+def parse(content: Any, origin: str = "config") -> Config:
+    """Check a configuration that has been read.
+
+    Raises
+    ------
+    ConfigError
+        Naming every key that is wrong, and what to do.
+    """
+    if not isinstance(content, dict):
+        raise ConfigError(f"{origin}: not a mapping of keys to values; see config/README.md")
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origin)) from None
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is not YAML, or a key in it is wrong.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from None
+    return parse(content, str(path))

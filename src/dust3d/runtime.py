@@ -1,0 +1,32 @@
+"""Process-wide settings of JAX: precision, device, compilation cache.
+
+Called by stages and the command line before any array is made, never at import.
+"""
+
+import os
+from pathlib import Path
+
+
+def configure(*, cache: str | Path | None = None) -> None:
+    """Switch on 64-bit types (arrays choose their own precision) and the compilation cache.
+
+    Parameters
+    ----------
+    cache
+        Folder for compiled programs, shared by the many short jobs of a run.
+        The variable `JAX_COMPILATION_CACHE_DIR` goes before it.
+    """
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache
+    if folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def device_name() -> str:
+    """Kind of the device that JAX computes on, for the record."""
+    import jax
+
+    return str(jax.devices()[0].device_kind)
