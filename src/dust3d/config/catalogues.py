@@ -27,9 +27,7 @@ class Table(Section):
     @model_validator(mode="after")
     def _fixed_width_has_bytes(self):
         if (self.format == "fixed_width") != bool(self.byte_columns):
-            raise ValueError(
-                "format fixed_width and byte_columns go together; set both or neither"
-            )
+            raise ValueError("format fixed_width and byte_columns go together; set both or neither")
         for name, (first, last) in self.byte_columns.items():
             if last < first:
                 raise ValueError(f"byte_columns.{name}: the last byte {last} is before {first}")
@@ -61,8 +59,11 @@ class SpectralTypeExcess(Section):
         ("V", "IV"), description="Luminosity classes to use."
     )
     split_at_subtype: int | None = Field(
-        5, ge=1, le=9, description="Give early and late subtypes of a class (A0-A4, A5-A9) zero "
-        "points of their own by splitting here; none keeps whole classes."
+        5,
+        ge=1,
+        le=9,
+        description="Give early and late subtypes of a class (A0-A4, A5-A9) zero "
+        "points of their own by splitting here; none keeps whole classes.",
     )
     intrinsic_scatter_mag: NonNegative = Field(
         0.0, description="Scatter of intrinsic B-V within a type, added to its error in quadrature."
@@ -83,8 +84,9 @@ class Catalogues(Section):
     astrometry: Catalogue = Field(description="Parallaxes and proper motions.")
     extinction: Catalogue = Field(description="Extinctions, or what they follow from.")
     excess: SpectralTypeExcess | None = Field(
-        None, description="How extinctions follow from spectral types; none: the extinction "
-        "catalogue has a column `extinction` (A_V) with its error."
+        None,
+        description="How extinctions follow from spectral types; none: the extinction "
+        "catalogue has a column `extinction` (A_V) with its error.",
     )
     identifications: Identifications | None = Field(None, description="Known pairs.")
 
@@ -97,8 +99,9 @@ class Crossmatch(Section):
         100.0, description="Proper motion by which the radius of a star without one is widened."
     )
     ambiguity_ratio: Annotated[float, Field(ge=1)] = Field(
-        3.0, description="A pair is ambiguous if another candidate lies within this many times "
-        "its separation and inside the radius."
+        3.0,
+        description="A pair is ambiguous if another candidate lies within this many times "
+        "its separation and inside the radius.",
     )
     drop_ambiguous: bool = Field(False, description="Leave ambiguous pairs out of the fit.")
     shifted_skies: int = Field(
@@ -117,8 +120,8 @@ class Selection(Section):
         0.0, description="Subtracted from every parallax (Gaia DR3: about -0.035)."
     )
     distance_scale_kpc: Positive = Field(
-        1.35, description="Length scale L of the distance prior r^2 exp(-r / L) "
-        "(Bailer-Jones 2015)."
+        1.35,
+        description="Length scale L of the distance prior r^2 exp(-r / L) (Bailer-Jones 2015).",
     )
     max_relative_distance_error: Positive = Field(
         0.2, description="Largest predicted relative error of distance."

@@ -14,15 +14,11 @@ class FourierTruth(Section):
     order: tuple[Count, ...] = Field(description="Highest mode along each axis.")
     ball: bool = Field(True, description="Keep only modes inside the ellipsoid of these orders.")
     std: Positive = Field(1.0, description="Standard deviation of ln rho.")
-    slope: NonNegative = Field(
-        1.8, description="Amplitudes fall as (k0^2 + k^2)^(-slope / 2)."
-    )
+    slope: NonNegative = Field(1.8, description="Amplitudes fall as (k0^2 + k^2)^(-slope / 2).")
     outer_scale_kpc: Positive | None = Field(
         None, description="Outer scale 2 pi / k0; none makes a pure power law."
     )
-    mean_density_mag_per_kpc: Positive = Field(
-        1.0, description="exp of the mean of ln rho."
-    )
+    mean_density_mag_per_kpc: Positive = Field(1.0, description="exp of the mean of ln rho.")
     draw_mean: bool = Field(
         False,
         description="Draw the mean of ln rho as one more mode of k = 1, within `std`, "
@@ -169,8 +165,9 @@ class MockExtinction(Section):
         0.5, description="Mean of the exponential excess of an outlier."
     )
     integrator: Literal["reference", "exact"] = Field(
-        "reference", description="What makes the true extinctions: the neural ODE, or, for large "
-        "mocks, quadrature on nodes doubled until it agrees with the ODE."
+        "reference",
+        description="What makes the true extinctions: the neural ODE, or, for large "
+        "mocks, quadrature on nodes doubled until it agrees with the ODE.",
     )
 
 

@@ -89,11 +89,15 @@ Mean = Annotated[ConstantMean | VerticalMean, Field(discriminator="kind")]
 class Prior(Section):
     """Prior of ln rho: a Gaussian field; amplitudes fall as (k0^2 + k^2)^(-slope / 2)."""
 
-    std: Positive = Field(1.5, description="Standard deviation of ln rho about its mean, "
-                          "from all modes longer than `std_scale_kpc`.")
+    std: Positive = Field(
+        1.5,
+        description="Standard deviation of ln rho about its mean, "
+        "from all modes longer than `std_scale_kpc`.",
+    )
     std_scale_kpc: Positive | None = Field(
-        None, description="Shortest wavelength that counts in `std`; none: the highest order's of "
-        "each fit, so that fits of different order then have different priors."
+        None,
+        description="Shortest wavelength that counts in `std`; none: the highest order's of "
+        "each fit, so that fits of different order then have different priors.",
     )
     slope: NonNegative = Field(1.8, description="Slope of the amplitudes.")
     outer_scale_kpc: Positive | None = Field(
@@ -124,12 +128,12 @@ class Likelihood(Section):
         None, description="s0, an error that every star has; none: 0."
     )
     substructure_kpc: Parameter | None = Field(
-        None, description="c, grows with the dust crossed, for structure finer than the field; "
-        "none: 0."
+        None,
+        description="c, grows with the dust crossed, for structure finer than the field; none: 0.",
     )
     zero_point_std_mag: NonNegative = Field(
-        0.0, description="Prior standard deviation, in E(B-V), of a zero point per class; "
-        "0 fits none."
+        0.0,
+        description="Prior standard deviation, in E(B-V), of a zero point per class; 0 fits none.",
     )
 
 
@@ -140,13 +144,15 @@ class ProductionRays(Section):
         3.0, description="Voxels per half-wavelength of the highest mode along each axis."
     )
     voxel_kpc: Positive | None = Field(
-        None, description="Voxel size for fields without an order (networks); none: as for the "
-        "highest Fourier order of the run."
+        None,
+        description="Voxel size for fields without an order (networks); none: as for the "
+        "highest Fourier order of the run.",
     )
     step_voxels: Positive = Field(0.5, description="Step of the quadrature along a ray, in voxels.")
     max_error_sigma: Positive = Field(
-        0.5, description="Largest 99th percentile of |A - exact A| in units of each star's sigma; "
-        "the grid is refined until it holds."
+        0.5,
+        description="Largest 99th percentile of |A - exact A| in units of each star's sigma; "
+        "the grid is refined until it holds.",
     )
 
 
@@ -157,8 +163,9 @@ class ExactRays(Section):
         None, ge=2, le=4096, description="Nodes per ray; none: from the order and the distances."
     )
     max_error_sigma: Positive = Field(
-        0.1, description="Largest 99.9th percentile of |A_n - A_2n| in units of the smallest "
-        "sigma on the fitted field; else the nodes are doubled."
+        0.1,
+        description="Largest 99.9th percentile of |A_n - A_2n| in units of the smallest "
+        "sigma on the fitted field; else the nodes are doubled.",
     )
 
 

@@ -63,8 +63,9 @@ class Newton(Section):
         4000, description="Fields with more parameters are left as the optimiser ended."
     )
     tolerance: Positive = Field(
-        1e-3, description="Stop once a step would raise the log posterior by less than this "
-        "times the number of stars."
+        1e-3,
+        description="Stop once a step would raise the log posterior by less than this "
+        "times the number of stars.",
     )
 
 

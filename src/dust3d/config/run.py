@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from dust3d.config.base import Box, Section
 from dust3d.config.catalogues import Catalogues, Crossmatch, Heldout, Selection
-from dust3d.config.mock import FourierTruth, Mock, StructuredTruth
+from dust3d.config.mock import FourierTruth, Mock
 from dust3d.config.model import Fits, Likelihood, Prior, Rays, order_name
 from dust3d.config.optimiser import Optimiser, Original
 from dust3d.config.output import Map, Plots, Scores
@@ -55,9 +55,9 @@ class Config(Section):
             lists[f"fits.fourier.orders[{i}]"] = order
         if self.mock and isinstance(self.mock.truth, FourierTruth):
             lists["mock.truth.order"] = self.mock.truth.order
-        if self.mock and isinstance(self.mock.truth, StructuredTruth):
-            if self.mock.truth.turbulence:
-                lists["mock.truth.turbulence.order"] = self.mock.truth.turbulence.order
+        turbulence = self.mock and getattr(self.mock.truth, "turbulence", None)
+        if turbulence:
+            lists["mock.truth.turbulence.order"] = turbulence.order
         if isinstance(self.optimiser.method, Original):
             for i, stage in enumerate(self.optimiser.method.stages):
                 lists[f"optimiser.method.stages[{i}].order"] = stage.order
@@ -114,7 +114,14 @@ class Config(Section):
 def _where(location: tuple[str | int, ...]) -> str:
     # pydantic puts the tag of a union into the location: it is no key of the file
     tags = {
-        "fourier", "structured", "uniform", "disc", "constant", "vertical", "adam", "original",
+        "fourier",
+        "structured",
+        "uniform",
+        "disc",
+        "constant",
+        "vertical",
+        "adam",
+        "original",
     }
     text = ""
     for i, part in enumerate(location):
