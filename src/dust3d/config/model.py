@@ -145,8 +145,8 @@ class ProductionRays(Section):
     )
     voxel_kpc: Positive | None = Field(
         None,
-        description="Voxel size for fields without an order (networks); none: as for the "
-        "highest Fourier order of the run.",
+        description="Voxel size for fields without an order (networks); none: half of "
+        "fits.mlp.feature_scale_kpc over the oversampling.",
     )
     step_voxels: Positive = Field(0.5, description="Step of the quadrature along a ray, in voxels.")
     max_error_sigma: Positive = Field(

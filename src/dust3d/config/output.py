@@ -41,5 +41,10 @@ class Plots(Section):
     dpi: int = Field(140, ge=40, le=600, description="Resolution of the figures.")
     colour_map: str = Field("viridis", description="Colours of densities (a matplotlib name).")
     slices_kpc: tuple[float, ...] = Field((0.0,), description="Heights z of the slices shown.")
+    sky_distances_kpc: tuple[Positive, ...] = Field(
+        (),
+        description="Distances to which the sky maps integrate; empty: 0.25, 0.5 and 0.8 of "
+        "the box's largest half-width.",
+    )
     animation: bool = Field(False, description="Make a film of each fit's training.")
     marks: tuple[Direction, ...] = Field((), description="Directions to mark.")

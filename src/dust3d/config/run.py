@@ -1,5 +1,6 @@
 """The whole configuration of a run, and how it is read."""
 
+import difflib
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from dust3d.config.mock import FourierTruth, Mock
 from dust3d.config.model import Fits, Likelihood, Prior, Rays, order_name
 from dust3d.config.optimiser import Optimiser, Original
 from dust3d.config.output import Map, Plots, Scores
+from dust3d.config.tree import keys_at, section_at
 from dust3d.errors import ConfigError
 
 
@@ -95,6 +97,31 @@ class Config(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _classes_exist(self):
+        if self.mock is not None and self.selection.classes is not None:
+            made = [c.name for c in self.mock.stars.classes]
+            for name in self.selection.classes:
+                if name not in made:
+                    raise ValueError(
+                        f"selection.classes: no mock star is of class {name!r}; "
+                        f"mock.stars.classes has {', '.join(made)}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _original_reaches_every_order(self):
+        method = self.optimiser.method
+        if isinstance(method, Original):
+            reached = [stage.order for stage in method.stages]
+            for order in self.fits.fourier.orders:
+                if order not in reached:
+                    raise ValueError(
+                        f"fits.fourier.orders: no stage of optimiser.method has the order "
+                        f"{list(order)}; give it a stage or leave the order out"
+                    )
+        return self
+
     @property
     def is_mock(self) -> bool:
         """Whether the truth is known."""
@@ -110,41 +137,92 @@ class Config(Section):
         full = self.model_dump(mode="json")
         return {key: full[key] for key in keys}
 
+    def start_of(self, name: str) -> str | None:
+        """The fit that a fit starts from: the order below, if the run warm-starts."""
+        fourier = [f"fourier-{order_name(o)}" for o in self.fits.fourier.orders]
+        if self.fits.fourier.warm_start and name in fourier[1:]:
+            return fourier[fourier.index(name) - 1]
+        return None
+
+    def fit_settings(self, name: str) -> dict[str, Any]:
+        """What one fit depends on, as plain values: its own order only, not the other fits'.
+
+        `fits` holds either `fourier` with one entry in `orders`, or `mlp` with one entry in
+        `layers`; `optimiser` only the method that the fit uses; of the original recipe's
+        stages only those that lead from the fit it starts from to its own order.
+        """
+        settings = self.settings("box", "prior", "likelihood", "rays", "optimiser", "fits")
+        fits, optimiser = settings.pop("fits"), settings["optimiser"]
+        for order in self.fits.fourier.orders:
+            if name == f"fourier-{order_name(order)}":
+                # whether there is a start is an input of the fit, not a number
+                fourier = {k: v for k, v in fits["fourier"].items() if k != "warm_start"}
+                del optimiser["mlp_method"], settings["rays"]["production"]["voxel_kpc"]
+                if isinstance(self.optimiser.method, Original):
+                    optimiser["method"]["stages"] = self._original_stages(name, order)
+                return settings | {"fits": {"fourier": fourier | {"orders": [list(order)]}}}
+        for layers in self.fits.mlp.layers:
+            if name == f"mlp-{order_name(layers)}":
+                del optimiser["method"]
+                return settings | {"fits": {"mlp": fits["mlp"] | {"layers": [list(layers)]}}}
+        raise ConfigError(f"no fit is called {name!r}; this run has {', '.join(self.fit_names())}")
+
+    def _original_stages(self, name: str, order: tuple[int, ...]) -> list[dict[str, Any]]:
+        """Stages of the original recipe up to an order, after those of the fit below."""
+        assert isinstance(self.optimiser.method, Original)
+        start = self.start_of(name)
+        done: tuple[int, ...] = (0,) * len(order)
+        for lower in self.fits.fourier.orders:
+            if start == f"fourier-{order_name(lower)}":
+                done = lower
+        return [
+            stage.model_dump(mode="json")
+            for stage in self.optimiser.method.stages
+            if stage.order <= order and stage.order > done
+        ]
+
+    def catalogue_files(self, role: str) -> list[str]:
+        """Files that the ingestion of a catalogue (`astrometry`, `extinction`) reads."""
+        if self.catalogues is None:
+            return []
+        table = getattr(self.catalogues, role)
+        files = [table.path] + ([table.join.path] if table.join is not None else [])
+        if role == "extinction" and self.catalogues.excess is not None:
+            files.append(self.catalogues.excess.sequence)
+        return files
+
+    def missing_files(self) -> list[str]:
+        """One plain sentence for each file that the configuration names and that is not there."""
+        if self.catalogues is None:
+            return []
+        named = {
+            f"catalogues.{role}": self.catalogue_files(role)
+            for role in ("astrometry", "extinction")
+        }
+        if self.catalogues.identifications is not None:
+            named["catalogues.identifications"] = [self.catalogues.identifications.path]
+        return [
+            f"{key}: no such file: {path}; `make data` fetches the catalogues into data/"
+            for key, files in named.items()
+            for path in files
+            if not Path(path).is_file()
+        ]
+
 
 def _where(location: tuple[str | int, ...]) -> str:
-    # pydantic puts the tag of a union into the location: it is no key of the file
-    tags = {
-        "fourier",
-        "structured",
-        "uniform",
-        "disc",
-        "constant",
-        "vertical",
-        "adam",
-        "original",
-    }
     text = ""
-    for i, part in enumerate(location):
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part in tags and i > 0 and location[i - 1] in {"truth", "placement", "mean", "method"}:
-            continue
-        else:
-            text += f".{part}" if text else str(part)
-    return text or "the file"
+    for part in keys_at(Config, location):
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".") or "the file"
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    import difflib
-
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"; did you mean `{close[0]}`?" if close else f"; known here: {', '.join(known)}"
 
 
 def _known_keys(location: tuple[str | int, ...]) -> list[str]:
     """Keys that the section around a location knows."""
-    from dust3d.config.document import section_at
-
     section = section_at(Config, location[:-1])
     return sorted(section.model_fields) if section is not None else []
 
