@@ -1,0 +1,61 @@
+"""A mock sky: two catalogues, and the truth behind them kept aside."""
+
+from pathlib import Path
+from typing import Any
+
+from dust3d import runtime
+from dust3d.config.base import Box
+from dust3d.config.mock import Mock
+from dust3d.io.fields import save_field
+from dust3d.io.tables import write_table
+from dust3d.mock.catalogues import observe
+from dust3d.mock.stars import draw_stars
+from dust3d.mock.truths import draw_truth
+from dust3d.provenance import provenance
+
+
+def make(
+    *,
+    astrometry: str | Path,
+    extinction: str | Path,
+    truth_stars: str | Path,
+    truth_field: str | Path,
+    settings: dict[str, Any],
+    seed: int,
+    source: str,
+) -> None:
+    """Make the two catalogues of a mock and the truth.
+
+    Parameters
+    ----------
+    astrometry, extinction
+        The catalogues, HDF5 star tables to be written.
+    truth_stars
+        True distances, extinctions and identifications, a star table to be written.
+    truth_field
+        The true ln rho, a field to be written.
+    settings
+        The sections `box` and `mock` of the configuration.
+    seed
+        The run's seed.
+    source
+        Digest of the source that this depends on, for the record.
+    """
+    runtime.configure()
+    box, mock = Box.model_validate(settings["box"]), Mock.model_validate(settings["mock"])
+    origin = provenance(settings=settings, source=source, seed=seed)
+    field = draw_truth(mock.truth, box, seed)
+    stars = draw_stars(field, mock.stars, mock.extinction, box, seed)
+    sky = observe(stars, mock, seed)
+    for path, table in (
+        (astrometry, sky.astrometry),
+        (extinction, sky.extinction),
+        (truth_stars, sky.truth),
+    ):
+        table.meta["provenance"] = origin
+        write_table(path, table)
+    save_field(
+        truth_field,
+        field,
+        {"half_widths_kpc": box.half_widths_kpc, "kind": mock.truth.kind, "provenance": origin},
+    )
