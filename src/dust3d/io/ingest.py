@@ -1,0 +1,292 @@
+"""From somebody's catalogue to a star table of dust3d: names, units, checks."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Column, QTable, Table
+
+from dust3d.config.catalogues import Catalogue, JoinedTable
+from dust3d.config.catalogues import Table as TableSettings
+from dust3d.errors import TableError, UnitsError
+from dust3d.io.aliases import (
+    ALIASES,
+    ID_ALIASES,
+    ID_COLUMNS,
+    OTHER_EXTINCTIONS,
+    TEXT_COLUMNS,
+    UNITS,
+    Role,
+)
+from dust3d.io.checks import check_errors, check_parallaxes, check_positions, exact_ids
+from dust3d.io.formats import read_file
+
+_REQUIRED: dict[Role, tuple[str, ...]] = {
+    "astrometry": ("ra", "dec", "parallax", "parallax_error"),
+    "extinction": ("ra", "dec"),
+}
+
+
+def ingest(catalogue: Catalogue, role: Role) -> QTable:
+    """Read a catalogue under our names and in our units, and check it.
+
+    Parameters
+    ----------
+    catalogue
+        The file, the meaning of its columns, the epoch of its positions, a second file to join.
+    role
+        `astrometry` (ids in `source_id`, parallaxes) or `extinction` (ids in `extinction_id`).
+
+    Returns
+    -------
+    Every row; ids int64, quantities float64 with units, NaN where missing; `meta["epoch_yr"]`.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read, a column is missing or ambiguous, ids repeat, or positions or
+        parallaxes are impossible.
+    UnitsError
+        If a quantity has no unit in the file or in the configuration, or one that does not fit.
+    """
+    path = Path(catalogue.path)
+    table = _renamed(catalogue, role)
+    for name in _REQUIRED[role]:
+        if name not in table.colnames:
+            raise _missing(path, name, table.meta["file_columns"])
+    if catalogue.join is not None:
+        table = _joined(table, catalogue.join, role)
+    table.meta = {"epoch_yr": float(catalogue.epoch_yr)}
+    _check(path, table)
+    return table
+
+
+def _check(path: Path, table: QTable) -> None:
+    check_positions(path, table["ra"].to_value("deg"), table["dec"].to_value("deg"))
+    if "parallax" in table.colnames:
+        if "parallax_error" not in table.colnames:
+            raise _missing(path, "parallax_error", table.colnames)
+        check_parallaxes(
+            path, table["parallax"].to_value("mas"), table["parallax_error"].to_value("mas")
+        )
+    for name in table.colnames:
+        if name.endswith("_error"):
+            check_errors(path, name, np.asarray(table[name]))
+
+
+def _missing(path: Path, name: str, known: list[str]) -> TableError:
+    return TableError(
+        f"{path}: no column {name!r}, nor one of its common names "
+        f"({', '.join(ALIASES.get(name, ())) or 'none'}); the file has: {', '.join(known)}. "
+        f"Say which one it is in the configuration: `columns: {{{name}: NAME}}`"
+    )
+
+
+def _renamed(settings: TableSettings, role: Role) -> QTable:
+    """A file's table under our names, with units; only columns that are known or mapped."""
+    path = Path(settings.path)
+    raw = read_file(path, settings.format, settings.byte_columns)
+    names = _meanings(path, raw.colnames, settings.columns, role)
+    id_name = ID_COLUMNS[role]
+    if id_name not in names:
+        raise _missing(path, id_name, raw.colnames)
+    unknown = sorted(set(settings.units) - set(names))
+    if unknown:
+        raise UnitsError(
+            f"{path}: `units.{unknown[0]}` is set, but there is no such column; units go by our "
+            f"names, here: {', '.join(names)}"
+        )
+    table = QTable(meta={"file_columns": list(raw.colnames)})
+    for ours, theirs in names.items():
+        column = raw[theirs]
+        if ours == id_name:
+            table[ours] = exact_ids(path, theirs, _unmasked(column))
+        elif ours in TEXT_COLUMNS:
+            table[ours] = np.char.strip(_unmasked(column).astype(str))
+        else:
+            table[ours] = _quantity(path, ours, theirs, column, settings.units.get(ours))
+    return table
+
+
+def _meanings(
+    path: Path, present: list[str], mapped: dict[str, str], role: Role
+) -> dict[str, str]:
+    """Our name -> the file's, from the configuration first, then from common names."""
+    for ours, theirs in mapped.items():
+        if theirs not in present:
+            raise TableError(
+                f"{path}: no column {theirs!r}, which `columns.{ours}` names; the file has: "
+                f"{', '.join(present)}"
+            )
+    names = dict(mapped)
+    aliases = {ID_COLUMNS[role]: ID_ALIASES[role], **ALIASES}
+    for ours, others in aliases.items():
+        if ours in names:
+            continue
+        candidates = [ours] if ours in present else [name for name in others if name in present]
+        if len(candidates) > 1:
+            raise TableError(
+                f"{path}: columns {' and '.join(candidates)} could each be {ours!r}; say which one "
+                f"in the configuration: `columns: {{{ours}: {candidates[0]}}}`"
+            )
+        if candidates:
+            names[ours] = candidates[0]
+    _refuse_other_extinctions(path, present, names)
+    return names
+
+
+def _refuse_other_extinctions(path: Path, present: list[str], names: dict[str, str]) -> None:
+    used = names.get("extinction")
+    suspects = [used] if used else [name for name in present if name not in names.values()]
+    for name in suspects:
+        meaning = OTHER_EXTINCTIONS.get(name.lower())
+        if meaning is not None:
+            raise TableError(
+                f"{path}: column {name!r} is {meaning}, where A_V is needed; no factor is guessed: "
+                "write a column A_V (3.1 E(B-V) for the mean Galactic law) into the table, or "
+                "remove this one"
+            )
+
+
+def _unmasked(column: Column) -> np.ndarray:
+    """Values with NaN, or "" for text, where masked."""
+    if not hasattr(column, "mask"):
+        return np.asarray(column)
+    if column.dtype.kind in "SU":
+        return np.asarray(column.filled(""))
+    if column.dtype.kind in "iu" and not np.any(column.mask):
+        return np.asarray(column.filled(0))
+    return np.asarray(column.astype(np.float64).filled(np.nan))
+
+
+def _quantity(
+    path: Path, ours: str, theirs: str, column: Column, stated: str | None
+) -> u.Quantity | Column:
+    """A column of numbers in our unit."""
+    values = _unmasked(column)
+    if values.dtype.kind not in "iufb":
+        if ours not in UNITS and stated is None:
+            return Column(values.astype(str))
+        raise TableError(
+            f"{path}: column {theirs!r} should hold numbers, but holds text, such as "
+            f"{_first_text(values)!r}; repair these rows"
+        )
+    values = values.astype(np.float64)
+    unit = _unit(path, ours, theirs, column.unit, stated)
+    if ours not in UNITS:
+        return Column(values) if unit is None else values * unit
+    if unit is None:
+        raise UnitsError(
+            f"{path}: column {theirs!r} has no unit; say it in the configuration, for example "
+            f"`units: {{{ours}: {UNITS[ours]}}}`"
+        )
+    try:
+        return (values * unit).to(UNITS[ours])
+    except u.UnitConversionError as error:
+        raise UnitsError(
+            f"{path}: column {theirs!r} is in {unit}, where {ours!r} needs {UNITS[ours]} or a unit "
+            "that converts to it; map another column or correct its unit"
+        ) from error
+
+
+def _first_text(values: np.ndarray) -> str:
+    for value in values.astype(str):
+        try:
+            float(value)
+        except ValueError:
+            return value
+    return ""
+
+
+def _unit(
+    path: Path, ours: str, theirs: str, in_file: u.UnitBase | None, stated: str | None
+) -> u.UnitBase | None:
+    """The unit from the file or the configuration, which must not contradict each other."""
+    if isinstance(in_file, u.UnrecognizedUnit):
+        if stated is None:
+            raise UnitsError(
+                f"{path}: the unit {in_file.to_string()!r} of column {theirs!r} is not known; say "
+                f"it in the configuration: `units: {{{ours}: UNIT}}`"
+            )
+        in_file = None
+    if stated is None:
+        return in_file
+    try:
+        unit = u.Unit(stated)
+    except ValueError as error:
+        raise UnitsError(f"{path}: `units.{ours}: {stated}` is no unit ({error})") from error
+    if in_file is not None and in_file != unit:
+        raise UnitsError(
+            f"{path}: column {theirs!r} is in {in_file} by the file and in {unit} by "
+            f"`units.{ours}`; remove the wrong one"
+        )
+    return unit
+
+
+def _joined(table: QTable, settings: JoinedTable, role: Role) -> QTable:
+    """Add the columns of a second file to the rows that it knows; the others get NaN or ""."""
+    id_name = ID_COLUMNS[role]
+    path = Path(settings.path)
+    if settings.on != id_name:
+        raise TableError(
+            f"{path}: `join.on: {settings.on}` is not the id of this catalogue; set it to {id_name}"
+        )
+    other = _renamed(settings, role)
+    shared = (set(table.colnames) & set(other.colnames)) - {id_name}
+    if shared:
+        raise TableError(
+            f"{path}: column {sorted(shared)[0]!r} is in both files; rename one of them with "
+            "`columns`"
+        )
+    order = np.argsort(other[id_name])
+    place = np.searchsorted(other[id_name][order], table[id_name])
+    row = order[np.minimum(place, len(order) - 1)]
+    known = np.asarray(other[id_name][row] == table[id_name])
+    if not known.any():
+        raise TableError(
+            f"{path}: none of its {len(other)} ids is in the first file; check `join.columns`"
+        )
+    for name in other.colnames:
+        if name != id_name:
+            table[name] = _taken(other[name], row, known)
+    return table
+
+
+def _taken(column: u.Quantity | Column, row: np.ndarray, known: np.ndarray) -> u.Quantity | Column:
+    taken = column[row]
+    if taken.dtype.kind in "SU":
+        return Column(np.where(known, np.asarray(taken), ""))
+    taken[~known] = np.nan
+    return taken
+
+
+def read_identifications(
+    path: str | Path, astrometry_id: str, extinction_id: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Published pairs of ids.
+
+    Parameters
+    ----------
+    path
+        A table in any format.
+    astrometry_id, extinction_id
+        Names of its two columns.
+
+    Returns
+    -------
+    Two int64 arrays of one length.
+
+    Raises
+    ------
+    TableError
+        If the file or a column is missing, or an id is missing or repeated.
+    """
+    path = Path(path)
+    table: Table = read_file(path)
+    for name in (astrometry_id, extinction_id):
+        if name not in table.colnames:
+            raise TableError(f"{path}: no column {name!r}; it has: {', '.join(table.colnames)}")
+    first, second = (
+        exact_ids(path, name, _unmasked(table[name])) for name in (astrometry_id, extinction_id)
+    )
+    return first, second

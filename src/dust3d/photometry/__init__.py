@@ -1,0 +1,1 @@
+"""From colours and spectral types to extinctions."""
