@@ -181,6 +181,26 @@ class Config(Section):
             if stage.order <= order and stage.order > done
         ]
 
+    def ingest_settings(self, role: str) -> dict[str, Any]:
+        """What the ingestion of one catalogue depends on: nothing of the other one."""
+        catalogues = self.settings("catalogues")["catalogues"]
+        keys = (role, "excess") if role == "extinction" else (role,)
+        return {"catalogues": {key: catalogues[key] for key in keys}}
+
+    def crossmatch_settings(self) -> dict[str, Any]:
+        """What the cross-match depends on besides the two ingested catalogues."""
+        settings = self.settings("crossmatch", "catalogues")
+        catalogues = settings.pop("catalogues")
+        if catalogues is not None:
+            settings["catalogues"] = {"identifications": catalogues["identifications"]}
+        return settings
+
+    def identification_files(self) -> list[str]:
+        """The file of published identifications, if there is one."""
+        if self.catalogues is None or self.catalogues.identifications is None:
+            return []
+        return [self.catalogues.identifications.path]
+
     def catalogue_files(self, role: str) -> list[str]:
         """Files that the ingestion of a catalogue (`astrometry`, `extinction`) reads."""
         if self.catalogues is None:
@@ -199,8 +219,7 @@ class Config(Section):
             f"catalogues.{role}": self.catalogue_files(role)
             for role in ("astrometry", "extinction")
         }
-        if self.catalogues.identifications is not None:
-            named["catalogues.identifications"] = [self.catalogues.identifications.path]
+        named["catalogues.identifications"] = self.identification_files()
         return [
             f"{key}: no such file: {path}; `make data` fetches the catalogues into data/"
             for key, files in named.items()
@@ -213,7 +232,7 @@ def _where(location: tuple[str | int, ...]) -> str:
     text = ""
     for part in keys_at(Config, location):
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".") or "the file"
+    return text.lstrip(".")
 
 
 def _nearest(name: str, known: list[str]) -> str:
@@ -227,21 +246,31 @@ def _known_keys(location: tuple[str | int, ...]) -> list[str]:
     return sorted(section.model_fields) if section is not None else []
 
 
+def _sentence(item: Any) -> str:
+    """What is wrong and what to do, from one of pydantic's errors."""
+    kind, given = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        known = _known_keys(item["loc"])
+        return "unknown key" + (_nearest(str(item["loc"][-1]), known) if known else "")
+    if kind == "missing":
+        return "missing; it has no default"
+    if kind == "union_tag_not_found":
+        return "its key `kind` is missing; it chooses the form of this section"
+    if kind == "union_tag_invalid":
+        return f"kind: {item['ctx']['tag']!r} is none of {item['ctx']['expected_tags']}"
+    if kind == "invalid_key":
+        return f"the key {given!r} is no text; quote it (YAML reads on, off, yes and no as logical)"
+    message = re.sub(r"^Value error, ", "", item["msg"])
+    plain = isinstance(given, str | int | float | bool)
+    return message + (f" (given: {given!r})" if plain else "")
+
+
 def _explain(error: ValidationError, origin: str) -> str:
-    lines = []
-    for item in error.errors():
-        where, kind = _where(item["loc"]), item["type"]
-        if kind == "extra_forbidden":
-            known = _known_keys(item["loc"])
-            hint = _nearest(str(item["loc"][-1]), known) if known else ""
-            lines.append(f"{where}: unknown key{hint}")
-        elif kind == "missing":
-            lines.append(f"{where}: missing; it has no default")
-        else:
-            message = re.sub(r"^Value error, ", "", item["msg"])
-            given = item.get("input")
-            shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-            lines.append(f"{where}: {message}{shown}")
+    # a check across sections has no place of its own and names its keys itself
+    lines = [
+        ": ".join(part for part in (_where(item["loc"]), _sentence(item)) if part)
+        for item in error.errors()
+    ]
     listing = "\n  ".join(lines)
     return f"{origin}: the configuration cannot be used:\n  {listing}\nSee config/README.md."
 

@@ -1,0 +1,56 @@
+# make demo    install, run the demo, write its report
+# make test    install, run every check
+# PYTHON=...   the Python to install with (3.11 or newer); CONFIG=... the run of `make report`
+
+CONFIG ?= config/config.yaml
+CORES ?= all
+WORKERS ?= 2
+PYTHON ?=
+export PYTHON
+
+IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo report data test test-slow lint docs-config clean
+
+help:
+	@echo "make demo                  install, run the demo, write its report"
+	@echo "make report CONFIG=FILE    the same for another configuration"
+	@echo "make data                  fill data/ with the real catalogues"
+	@echo "make test                  every check; make test-slow: the long ones"
+	@echo "make lint                  style and types only"
+	@echo "make docs-config           write config/README.md from the models"
+	@echo "make clean                 remove .venv and caches; results and data stay"
+
+venv:
+	@sh .ci/venv
+
+demo: report
+
+report: venv
+	@$(IN_VENV) snakemake --cores $(CORES) --configfile $(CONFIG)
+	@$(IN_VENV) snakemake --configfile $(CONFIG) \
+		--report "results/$$(.venv/bin/dust3d name $(CONFIG))/report.html"
+	@$(IN_VENV) dust3d products $(CONFIG)
+
+data: venv
+	@$(IN_VENV) dust3d data
+
+lint: venv
+	@$(IN_VENV) ruff check .
+	@$(IN_VENV) ruff format --check --quiet .
+	@$(IN_VENV) snakefmt --check --compact-diff workflow
+	@$(IN_VENV) basedpyright
+
+test: lint
+	@$(IN_VENV) python -m pytest -n $(WORKERS)
+
+test-slow: venv
+	@$(IN_VENV) python -m pytest -m slow
+
+docs-config: venv
+	@$(IN_VENV) dust3d config-docs
+
+clean:
+	rm -rf .venv .snakemake .jax_cache .pytest_cache .ruff_cache src/*.egg-info
+	find src tests workflow -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,48 @@
+"""Fields on the grid that all maps of a run share."""
+
+
+rule truth_map:
+    input:
+        field=f"{RESULTS}/truth/field.h5",
+    output:
+        directory(f"{RESULTS}/truth/map.zarr"),
+    log:
+        f"{RESULTS}/logs/truth_map.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/truth_map.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        cpus_per_task=1,
+        gpu=0,
+    params:
+        settings=CONFIG.settings("box", "map"),
+        seed=CONFIG.seed,
+        source=source_digest("dust3d.stages.maps"),
+    script:
+        "../scripts/truth_map.py"
+
+
+rule fit_map:
+    input:
+        field=f"{RESULTS}/fits/{{fit}}/field.h5",
+        train=f"{RESULTS}/stars/train.h5",
+    output:
+        directory(f"{RESULTS}/maps/{{fit}}.zarr"),
+    log:
+        f"{RESULTS}/logs/fit_map-{{fit}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_map-{{fit}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        cpus_per_task=1,
+        gpu=0,
+    params:
+        settings=CONFIG.settings("box", "map"),
+        seed=CONFIG.seed,
+        source=source_digest("dust3d.stages.maps"),
+    script:
+        "../scripts/fit_map.py"

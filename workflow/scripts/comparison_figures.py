@@ -1,0 +1,12 @@
+from dust3d.progress import job
+
+with job(snakemake.log[0]):
+    from dust3d.stages import figures
+
+    figures.comparison_figures(
+        maps=list(snakemake.input.maps),
+        scores=list(snakemake.input.scores),
+        truth_map=snakemake.input.truth_map or None,
+        outputs=dict(snakemake.output.items()),
+        **snakemake.params,
+    )

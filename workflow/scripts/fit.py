@@ -1,0 +1,12 @@
+from dust3d.progress import job
+
+with job(snakemake.log[0]):
+    from dust3d.stages import fit
+
+    fit.run(
+        name=snakemake.wildcards.fit,
+        train=snakemake.input.train,
+        heldout=snakemake.input.heldout,
+        start=snakemake.input.start or None,
+        **snakemake.params,
+    )

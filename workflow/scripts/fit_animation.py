@@ -1,0 +1,12 @@
+from dust3d.progress import job
+
+with job(snakemake.log[0]):
+    from dust3d.stages import figures
+
+    figures.fit_animation(
+        name=snakemake.wildcards.fit,
+        history=snakemake.input.history,
+        truth_map=snakemake.input.truth_map or None,
+        output=snakemake.output[0],
+        **snakemake.params,
+    )

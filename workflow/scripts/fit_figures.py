@@ -1,0 +1,17 @@
+from dust3d.progress import job
+
+with job(snakemake.log[0]):
+    from dust3d.stages import figures
+
+    figures.fit_figures(
+        name=snakemake.wildcards.fit,
+        field=snakemake.input.field,
+        fit_json=snakemake.input.summary,
+        history=snakemake.input.history,
+        map=snakemake.input.map,
+        scores=snakemake.input.scores,
+        predicted=snakemake.input.predicted,
+        truth_map=snakemake.input.truth_map or None,
+        outputs=dict(snakemake.output.items()),
+        **snakemake.params,
+    )

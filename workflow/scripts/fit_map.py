@@ -1,0 +1,11 @@
+from dust3d.progress import job
+
+with job(snakemake.log[0]):
+    from dust3d.stages import maps
+
+    maps.fit_map(
+        fit=snakemake.input.field,
+        train=snakemake.input.train,
+        output=snakemake.output[0],
+        **snakemake.params,
+    )

@@ -1,0 +1,10 @@
+from dust3d.progress import job
+
+with job(snakemake.log[0]):
+    from dust3d.stages import stars
+
+    stars.ingest(
+        role=snakemake.wildcards.role,
+        output=snakemake.output[0],
+        **snakemake.params,
+    )
