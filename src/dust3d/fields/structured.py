@@ -163,6 +163,13 @@ class StructuredField(Field):
         if not self.factors:
             raise ValueError("a structured field needs at least one factor, such as a Disc")
 
+    @property
+    def finest_kpc(self) -> float:
+        """The smallest Gaussian sigma of what is added [kpc]; infinite if nothing is."""
+        widths = [part.sigma for part in self.added if isinstance(part, Filaments)]
+        widths += [part.width for part in self.added if isinstance(part, Shell)]
+        return min((float(jnp.min(w)) for w in widths), default=float("inf"))
+
     def __call__(self, position: Float[Array, " ndim"]) -> Float[Array, ""]:
         """ln rho at one position [kpc]."""
         ln_rho = sum(part(position) for part in self.factors)

@@ -1,0 +1,1 @@
+"""What ln rho can be: Fourier series, networks, means, sums of them, known skies."""

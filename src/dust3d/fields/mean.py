@@ -1,0 +1,76 @@
+"""The mean of ln rho: a constant, or a vertical profile."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dust3d.fields.base import Field, register_field
+from dust3d.splines import clamped_spline, evaluate_spline
+
+
+@register_field
+class ConstantMean(Field):
+    """ln rho is the same everywhere.
+
+    Parameters
+    ----------
+    ln_density
+        ln(rho / (mag / kpc)), a scalar.
+    """
+
+    ln_density: Float[Array, ""]
+
+    def __init__(self, ln_density):
+        self.ln_density = jnp.asarray(ln_density)
+
+    def __call__(self, position: Float[Array, " ndim"]) -> Float[Array, ""]:
+        """ln rho at one position [kpc]."""
+        return self.ln_density + 0 * position[0]
+
+    def on_grid(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "..."]:
+        """ln rho on the grid spanned by coordinate arrays [kpc]."""
+        return jnp.broadcast_to(self.ln_density, [len(a) for a in axes])
+
+
+@register_field
+class VerticalMean(Field):
+    """ln rho is a cubic spline of |z + z0|, flat in the plane and linear beyond the last knot.
+
+    Parameters
+    ----------
+    knots
+        Heights of the knots [kpc], from 0, rising.
+    ln_density
+        ln rho at the knots.
+    offset
+        z0 [kpc], the height of the Sun above the dust's plane.
+    """
+
+    knots: tuple[float, ...] = eqx.field(static=True)
+    ln_density: Float[Array, " n"]
+    offset: Float[Array, ""]
+
+    def __init__(self, knots, ln_density, offset):
+        self.knots = tuple(float(k) for k in knots)
+        self.ln_density = jnp.asarray(ln_density)
+        self.offset = jnp.asarray(offset)
+        if self.ln_density.shape != (len(self.knots),):
+            raise ValueError(f"{len(self.knots)} knots need as many values of ln rho")
+
+    def profile(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Mean ln rho at heights z [kpc] from the Sun."""
+        knots = np.asarray(self.knots)
+        second = clamped_spline(knots, self.ln_density)
+        height = jnp.abs(z + self.offset)
+        return evaluate_spline(knots, self.ln_density, second, height)
+
+    def __call__(self, position: Float[Array, " ndim"]) -> Float[Array, ""]:
+        """ln rho at one position [kpc]."""
+        return self.profile(position[2])
+
+    def on_grid(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "..."]:
+        """ln rho on the grid spanned by coordinate arrays [kpc]."""
+        return jnp.broadcast_to(self.profile(axes[2]), [len(a) for a in axes])

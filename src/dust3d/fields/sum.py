@@ -1,0 +1,37 @@
+"""A sum of fields of ln rho: densities multiply."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Array, Float
+
+from dust3d.fields.base import Field, register_field
+
+
+@register_field
+class SumField(Field):
+    """ln rho = sum of the parts' ln rho.
+
+    Raises
+    ------
+    ValueError
+        Without any part.
+    """
+
+    parts: tuple[Field, ...]
+
+    def __init__(self, parts):
+        self.parts = tuple(parts)
+        if not self.parts:
+            raise ValueError("a sum of fields needs at least one part")
+
+    def __call__(self, position: Float[Array, " ndim"]) -> Float[Array, ""]:
+        """ln rho at one position [kpc]."""
+        return sum((part(position) for part in self.parts[1:]), self.parts[0](position))
+
+    def at(self, positions: Float[Array, "n ndim"]) -> Float[Array, " n"]:
+        """ln rho at many positions [kpc]."""
+        return sum((part.at(positions) for part in self.parts[1:]), self.parts[0].at(positions))
+
+    def on_grid(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "..."]:
+        """ln rho on the grid spanned by coordinate arrays [kpc]."""
+        return sum((part.on_grid(axes) for part in self.parts[1:]), self.parts[0].on_grid(axes))

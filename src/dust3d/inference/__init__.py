@@ -1,0 +1,1 @@
+"""Prior, likelihood, and the search for the maximum of the posterior."""

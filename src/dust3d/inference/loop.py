@@ -1,0 +1,181 @@
+"""The loop of a fit: epochs of steps, held-out scores, snapshots, checkpoints."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from dust3d.errors import FitError
+from dust3d.keys import generator_for
+from dust3d.progress import Progress
+
+Parameters = Any
+
+
+class Method(Protocol):
+    """A stochastic optimiser of one set of parameters."""
+
+    epochs: int
+    batches: int
+
+    def start(self, parameters: Parameters) -> Any:
+        """The optimiser's first state."""
+        ...
+
+    def step(
+        self, parameters: Parameters, state: Any, batch: int, step: int
+    ) -> tuple[Parameters, Any, float, float]:
+        """One step; returns parameters, state, loss, mean log-likelihood per star."""
+        ...
+
+
+@dataclass
+class Fit:
+    """The state of a fit between two epochs: all that a checkpoint holds.
+
+    `phase` counts the phases of the recipe, `epoch` the epochs of the phase.
+    """
+
+    parameters: Parameters
+    state: Any = None
+    phase: int = 0
+    epoch: int = 0
+    seconds: float = 0.0
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    snapshots: list[tuple[int, np.ndarray]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a recipe: a method, and how its parameters are judged and shown.
+
+    Parameters
+    ----------
+    method
+        The optimiser.
+    heldout_score
+        From parameters to the mean log predictive density of the held-out stars.
+    snapshot
+        From parameters to a picture of the field.
+    """
+
+    method: Method
+    heldout_score: Callable[[Parameters], float]
+    snapshot: Callable[[Parameters], np.ndarray]
+
+
+class Recipe(Protocol):
+    """A sequence of phases from a first guess to the end of the workhorse's part."""
+
+    def first(self) -> Parameters:
+        """The first guess."""
+        ...
+
+    def enter(self, number: int, parameters: Parameters) -> Parameters:
+        """The parameters with which a phase begins, from the end of the one before."""
+        ...
+
+    def phase(self, number: int) -> Phase:
+        """A phase, counted from 0."""
+        ...
+
+    def finished(self, number: int, parameters: Parameters) -> bool:
+        """Whether no phase follows this one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What happens on the way.
+
+    Parameters
+    ----------
+    save
+        Writes a checkpoint.
+    evaluate_every_epochs, snapshots, checkpoint_every_s
+        How often; as in the configuration's section `optimiser`.
+    """
+
+    save: Callable[[Fit], None]
+    evaluate_every_epochs: int
+    snapshots: int
+    checkpoint_every_s: float
+
+
+def _snapshot_epochs(epochs: int, number: int) -> set[int]:
+    return set(np.unique(np.linspace(0, epochs, number).round().astype(int)).tolist())
+
+
+def walk(title: str, recipe: Recipe, fit: Fit, hooks: Hooks, seed: int) -> Fit:
+    """Go through the remaining phases of a recipe, from a first guess or a checkpoint."""
+    while True:
+        phase = recipe.phase(fit.phase)
+        if fit.state is None:
+            fit.parameters = recipe.enter(fit.phase, fit.parameters)
+            fit.state = phase.method.start(fit.parameters)
+        run_phase(title, phase, fit, hooks, seed)
+        hooks.save(fit)
+        if recipe.finished(fit.phase, fit.parameters):
+            return fit
+        fit.phase, fit.epoch, fit.state = fit.phase + 1, 0, None
+
+
+def _epoch(method: Method, fit: Fit, seed: int) -> tuple[float, float]:
+    """One pass over the batches; mean loss and mean log-likelihood per star.
+
+    The order of the batches depends on the seed, the phase and the epoch alone, so
+    that a resumed fit walks the same way as one that was never stopped.
+    """
+    purpose = f"batches of phase {fit.phase}, epoch {fit.epoch}"
+    losses, scores = [], []
+    for i, batch in enumerate(generator_for(seed, purpose).permutation(method.batches)):
+        number = fit.epoch * method.batches + i
+        fit.parameters, fit.state, loss, score = method.step(
+            fit.parameters, fit.state, int(batch), number
+        )
+        losses.append(loss)
+        scores.append(score)
+    return float(np.mean(losses)), float(np.mean(scores))
+
+
+def run_phase(title: str, phase: Phase, fit: Fit, hooks: Hooks, seed: int) -> None:
+    """Go through the remaining epochs of a phase.
+
+    Raises
+    ------
+    FitError
+        If the loss is not finite; the last checkpoint before it is kept.
+    """
+    method = phase.method
+    keep = _snapshot_epochs(method.epochs, hooks.snapshots) if hooks.snapshots else set()
+    total = int(fit.rows[-1][0]) if fit.rows else 0
+    steps = int(fit.rows[-1][1]) if fit.rows else 0
+    if total == 0 and 0 in keep:
+        fit.snapshots.append((0, phase.snapshot(fit.parameters)))
+    progress = Progress(title, method.epochs, fit.epoch)
+    before, started = fit.seconds, time.monotonic()
+    last_save = started
+    try:
+        while fit.epoch < method.epochs:
+            loss, score = _epoch(method, fit, seed)
+            if not np.isfinite(loss):
+                raise FitError(
+                    f"{title}: the loss is not finite in epoch {fit.epoch + 1} of phase "
+                    f"{fit.phase + 1}; the last good checkpoint is kept. Lower "
+                    "optimiser.method.learning_rate, or look for stars with absurd values"
+                )
+            fit.epoch, total, steps = fit.epoch + 1, total + 1, steps + method.batches
+            evaluate = total % hooks.evaluate_every_epochs == 0 or fit.epoch == method.epochs
+            heldout = phase.heldout_score(fit.parameters) if evaluate else np.nan
+            fit.seconds = before + time.monotonic() - started
+            fit.rows.append((total, steps, fit.seconds, loss, score, heldout))
+            progress.update(loss=loss, **({"held-out": heldout} if evaluate else {}))
+            if fit.epoch in keep:
+                fit.snapshots.append((total, phase.snapshot(fit.parameters)))
+            if time.monotonic() - last_save > hooks.checkpoint_every_s:
+                hooks.save(fit)
+                last_save = time.monotonic()
+    finally:
+        progress.close()

@@ -1,0 +1,192 @@
+"""Gauss-Newton steps with the dense Fisher matrix, on exact rays in float64.
+
+With J the derivatives of each star's expected extinction and ln variance, the
+metric is M = 1 + J^T W J, W the Fisher information of the likelihood about the
+two; a step is M^-1 grad ln p, shortened until ln p rises.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg as sl
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from dust3d.inference.likelihood import Stars
+from dust3d.inference.prior import Xi
+from dust3d.inference.target import Target
+from dust3d.observations import Observations
+from dust3d.progress import logger
+from dust3d.rays import nodes as exact
+
+_SHORTEST_STEP = 1 / 64
+_BYTES_PER_CHUNK = 1 << 28
+
+
+@dataclass(frozen=True)
+class NewtonStep:
+    """What one step did.
+
+    Parameters
+    ----------
+    log_posterior
+        ln p before the step, up to a constant.
+    predicted_gain
+        grad^T M^-1 grad / 2: what a full step would gain if ln p were quadratic.
+    length
+        The fraction of the full step that was taken; 0 for none.
+    """
+
+    log_posterior: float
+    predicted_gain: float
+    length: float
+
+
+class NewtonProblem:
+    """ln p, its gradient and its Fisher matrix over all stars, by exact rays.
+
+    Parameters
+    ----------
+    target
+        The posterior, in float64.
+    observations
+        The stars.
+    nodes
+        Gauss-Legendre nodes per ray.
+    like
+        Whitened parameters, for their structure.
+    """
+
+    def __init__(self, target: Target, observations: Observations, nodes: int, like: Xi):
+        flat, self._unravel = ravel_pytree(like)
+        self.parameters = flat.size
+        self._target, self._nodes = target, nodes
+        per_star = 8 * (nodes + 4) * self.parameters
+        chunk = int(np.clip(_BYTES_PER_CHUNK // per_star, 1, len(observations)))
+        self._chunks = self._chunked(observations, chunk)
+        self._expand = eqx.filter_jit(self._expand_chunk)
+        self._value = eqx.filter_jit(self._log_likelihood_chunk)
+
+    @staticmethod
+    def _chunked(observations: Observations, chunk: int) -> list[tuple[jax.Array, Stars]]:
+        rows = np.arange(len(observations))
+        pad = -len(rows) % chunk
+        rows = np.concatenate([rows, np.full(pad, -1)]).reshape(-1, chunk)
+        return [
+            (
+                jnp.asarray(observations.positions[r]),
+                Stars(
+                    jnp.asarray(observations.extinction[r]),
+                    jnp.asarray(observations.sigma[r]),
+                    jnp.asarray(observations.classes[r]),
+                    jnp.asarray(r >= 0, jnp.float64),
+                ),
+            )
+            for r in rows
+        ]
+
+    def _log_likelihood_chunk(self, flat, positions, stars: Stars) -> Float[Array, ""]:
+        xi = self._unravel(flat)
+        field = self._target.prior.field(xi["field"])
+        first, second = exact.moments(field, positions, nodes=self._nodes)
+        likelihood = self._target.likelihood
+        nuisance = likelihood.nuisance(xi["likelihood"])
+        mean, variance = likelihood.moments(nuisance, first, second, stars)
+        density = likelihood.log_density(stars.extinction, mean, variance)
+        return jnp.sum(stars.weight * density)
+
+    def _expand_chunk(self, flat, positions, stars: Stars):
+        """Gradient of ln L and Fisher matrix of one chunk."""
+        likelihood = self._target.likelihood
+
+        def outputs(flat, position, star: Stars):
+            xi = self._unravel(flat)
+            field = self._target.prior.field(xi["field"])
+            t, w = exact.legendre_nodes(self._nodes)
+            density = jnp.exp(jax.vmap(field)(jnp.asarray(t)[:, None] * position))
+            distance = jnp.linalg.norm(position)
+            one = jax.tree.map(lambda a: a[None], star)
+            mean, variance = likelihood.moments(
+                likelihood.nuisance(xi["likelihood"]),
+                (distance * (w @ density))[None],
+                (distance * (w @ density**2))[None],
+                one,
+            )
+            both = jnp.stack([mean[0], jnp.log(variance[0])])
+            return both, both
+
+        jacobian, values = jax.vmap(jax.jacrev(outputs, has_aux=True), (None, 0, 0))(
+            flat, positions, stars
+        )
+        mean, variance = values[:, 0], jnp.exp(values[:, 1])
+
+        def density(mean, ln_variance):
+            return likelihood.log_density(stars.extinction, mean, jnp.exp(ln_variance))
+
+        _, pull = jax.vjp(density, mean, values[:, 1])
+        by_mean, by_ln_variance = pull(stars.weight)
+        gradient = by_mean @ jacobian[:, 0] + by_ln_variance @ jacobian[:, 1]
+        about_mean, about_ln_variance = likelihood.fisher(variance)
+        left = jnp.sqrt(stars.weight * about_mean)[:, None] * jacobian[:, 0]
+        right = jnp.sqrt(stars.weight * about_ln_variance)[:, None] * jacobian[:, 1]
+        return gradient, left.T @ left + right.T @ right
+
+    def log_posterior(self, flat: Float[Array, " p"]) -> float:
+        """ln p, up to a constant."""
+        total = float(self._target.log_prior(self._unravel(flat)))
+        return total + sum(float(self._value(flat, *chunk)) for chunk in self._chunks)
+
+    def gradient_and_metric(self, flat: Float[Array, " p"]) -> tuple[np.ndarray, np.ndarray]:
+        """grad ln p, and M = 1 + J^T W J."""
+        gradient = np.array(
+            jax.grad(lambda v: self._target.log_prior(self._unravel(v)))(flat), dtype=np.float64
+        )
+        metric = np.eye(self.parameters)
+        for chunk in self._chunks:
+            some_gradient, some_metric = self._expand(flat, *chunk)
+            gradient += np.asarray(some_gradient)
+            metric += np.asarray(some_metric)
+        return gradient, metric
+
+
+def polish(
+    problem: NewtonProblem,
+    xi: Xi,
+    *,
+    max_steps: int,
+    tolerance: float,
+    title: str,
+    on_step: Callable[[Xi], None] = lambda xi: None,
+) -> tuple[Xi, list[NewtonStep]]:
+    """Newton steps until the next one would gain less than `tolerance`.
+
+    Returns
+    -------
+    The whitened parameters, and what each step did; the last entry states the
+    predicted gain that was left.
+    """
+    flat, unravel = ravel_pytree(xi)
+    value = problem.log_posterior(flat)
+    steps: list[NewtonStep] = []
+    while True:
+        gradient, metric = problem.gradient_and_metric(flat)
+        direction = sl.cho_solve(sl.cho_factor(metric, overwrite_a=True), gradient)
+        gain = 0.5 * float(gradient @ direction)
+        logger.info("%s: Newton, ln posterior %.3f, next step would gain %.3g", title, value, gain)
+        if gain < tolerance or len(steps) >= max_steps:
+            return unravel(flat), [*steps, NewtonStep(value, gain, 0.0)]
+        length, better = 1.0, -np.inf
+        while length >= _SHORTEST_STEP:
+            better = problem.log_posterior(flat + length * direction)
+            if better > value:
+                break
+            length /= 2
+        if not better > value:
+            return unravel(flat), [*steps, NewtonStep(value, gain, 0.0)]
+        steps.append(NewtonStep(value, gain, length))
+        flat, value = flat + length * direction, better
+        on_step(unravel(flat))

@@ -1,0 +1,143 @@
+"""The original experiment's optimiser: momentum SGD on a penalised log mean square.
+
+Objective: ln(mean residual^2) + w sum_k k^gamma (a_k^2 + b_k^2), over batches, with
+staircase schedules for the learning rate and linear ones for log10 w and gamma. It
+is no posterior: it stays so that the original experiment can be run.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from dust3d.config.optimiser import Original as OriginalSettings
+from dust3d.config.optimiser import OriginalStage
+from dust3d.fields.base import Field
+from dust3d.fields.fourier import FourierField, change_order
+from dust3d.fields.mean import ConstantMean
+from dust3d.fields.modes import fourier_modes, wavenumbers
+from dust3d.fields.sum import SumField
+from dust3d.inference.likelihood import Stars
+from dust3d.inference.target import Sightlines
+
+Coefficients = dict[str, Array]
+
+
+def stages_for(settings: OriginalSettings, order: Sequence[int], below: Sequence[int] | None):
+    """The stages that a fit of this order goes through after the fit of the order below it."""
+    return [
+        stage
+        for stage in settings.stages
+        if all(a <= b for a, b in zip(stage.order, order, strict=True))
+        and (below is None or tuple(stage.order) > tuple(below))
+    ]
+
+
+def random_start(
+    key: jax.Array,
+    order: Sequence[int],
+    half_widths: Sequence[float],
+    ball: bool,
+    settings: OriginalSettings,
+    dtype: jnp.dtype,
+) -> Coefficients:
+    """Small random coefficients of a steep spectrum, and a mean of 0."""
+    modes = fourier_modes(order, ball)
+    k = wavenumbers(modes, half_widths)
+    scale = settings.start_amplitude * (k / k.min()) ** -settings.start_slope
+    noise = jax.random.normal(key, (2, len(modes)), dtype) * jnp.asarray(scale, dtype)
+    return {"cos": noise[0], "sin": noise[1], "mean": jnp.zeros((), dtype)}
+
+
+def field_of(
+    coefficients: Coefficients, order: Sequence[int], half_widths: Sequence[float], ball: bool
+) -> Field:
+    """The field of these coefficients."""
+    series = FourierField(order, half_widths, coefficients["cos"], coefficients["sin"], ball)
+    return SumField((series, ConstantMean(coefficients["mean"])))
+
+
+def at_order(
+    coefficients: Coefficients,
+    order: Sequence[int],
+    new_order: Sequence[int],
+    half_widths: Sequence[float],
+    ball: bool,
+) -> Coefficients:
+    """The same coefficients at another order."""
+    series = FourierField(order, half_widths, coefficients["cos"], coefficients["sin"], ball)
+    raised = change_order(series, new_order, ball)
+    return {"cos": raised.cos, "sin": raised.sin, "mean": coefficients["mean"]}
+
+
+def staircase(first: float, last: float, drops: int, steps: int) -> np.ndarray:
+    """Learning rates that fall from first to last in equal factors, at equal intervals."""
+    stair = np.minimum(np.arange(steps) * (drops + 1) // max(1, steps), drops)
+    return first * (last / first) ** (stair / drops)
+
+
+class MomentumSGD:
+    """One stage of the original recipe.
+
+    Parameters
+    ----------
+    stage, settings
+        The stage and what all stages share.
+    rays, stars
+        Sightlines and measured stars in batches.
+    half_widths, ball
+        Of the field.
+    """
+
+    def __init__(
+        self,
+        stage: OriginalStage,
+        settings: OriginalSettings,
+        rays: Sightlines,
+        stars: Stars,
+        half_widths: Sequence[float],
+        ball: bool,
+        dtype: jnp.dtype,
+    ):
+        self.epochs, self.batches = stage.epochs, rays.batches
+        steps = self.epochs * self.batches
+        rates = jnp.asarray(staircase(*stage.learning_rate, stage.drops, steps), dtype)
+        weights = jnp.asarray(10 ** np.linspace(*stage.log10_weight, steps), dtype)
+        gammas = jnp.asarray(np.linspace(*stage.gamma, steps), dtype)
+        k = jnp.asarray(wavenumbers(fourier_modes(stage.order, ball), half_widths), dtype)
+        self._optimiser = optax.chain(
+            optax.clip_by_global_norm(settings.clip_norm),
+            optax.sgd(lambda count: rates[count], momentum=settings.momentum),
+        )
+
+        def loss(coefficients: Coefficients, batch: jax.Array, step: jax.Array):
+            some = jax.tree.map(lambda array: array[batch], stars)
+            field = field_of(coefficients, stage.order, half_widths, ball)
+            extinction, _ = rays.moments(field, batch, False)
+            square = some.weight * (some.extinction - extinction) ** 2
+            data = jnp.log(jnp.sum(square) / jnp.sum(some.weight))
+            power = coefficients["cos"] ** 2 + coefficients["sin"] ** 2
+            return data + weights[step] * jnp.sum(k ** gammas[step] * power), data
+
+        def step(coefficients: Coefficients, state: Any, batch: jax.Array, number: jax.Array):
+            (value, data), gradient = jax.value_and_grad(loss, has_aux=True)(
+                coefficients, batch, number
+            )
+            updates, state = self._optimiser.update(gradient, state, coefficients)
+            return optax.apply_updates(coefficients, updates), state, value, data
+
+        self._step = eqx.filter_jit(step)
+
+    def start(self, parameters: Coefficients) -> Any:
+        """Zero momentum."""
+        return self._optimiser.init(parameters)
+
+    def step(self, parameters: Coefficients, state: Any, batch: int, step: int):
+        """One step on one batch; the score is ln(mean residual^2)."""
+        return self._step(parameters, state, jnp.asarray(batch), jnp.asarray(step))
+

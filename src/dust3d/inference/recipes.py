@@ -1,0 +1,262 @@
+"""Recipes of the workhorse: the phases that lead from a first guess to (near) the maximum."""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dust3d.config.optimiser import Adam as AdamSettings
+from dust3d.config.optimiser import Original, OriginalStage
+from dust3d.fields.base import Field
+from dust3d.inference.accuracy import RayAccuracy, ray_accuracy
+from dust3d.inference.adam import Adam
+from dust3d.inference.batches import batch_rows, stars_of
+from dust3d.inference.build import sightlines_for
+from dust3d.inference.loop import Parameters, Phase
+from dust3d.inference.original import Coefficients, MomentumSGD, at_order, field_of, random_start
+from dust3d.inference.prior import Xi
+from dust3d.inference.settings import FitSettings
+from dust3d.inference.target import Sightlines, Target
+from dust3d.keys import generator_for, key_for
+from dust3d.observations import Observations
+from dust3d.progress import logger
+
+_MOST_REFINEMENTS = 3
+_SNAPSHOT_CELLS = 64
+
+
+def snapshot_axes(half_widths: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """x and y [kpc] of the pictures that a history keeps."""
+    cells = (np.arange(_SNAPSHOT_CELLS) + 0.5) / _SNAPSHOT_CELLS * 2 - 1
+    return half_widths[0] * cells, half_widths[1] * cells
+
+
+def snapshots_of(
+    field: Callable[[Parameters], Field], half_widths: tuple[float, ...]
+) -> Callable[[Parameters], np.ndarray]:
+    """A function that draws ln rho in the plane z = 0."""
+    x, y = (jnp.asarray(a) for a in snapshot_axes(half_widths))
+    plane = (x, y) if len(half_widths) == 2 else (x, y, jnp.zeros(1))
+
+    @eqx.filter_jit
+    def draw(parameters: Parameters):
+        picture = field(parameters).on_grid(plane)
+        return picture.reshape(len(x), len(y))
+
+    return lambda parameters: np.asarray(draw(parameters), dtype=np.float32)
+
+
+class _Recipe:
+    """What both recipes know of their stars."""
+
+    def __init__(
+        self, settings: FitSettings, train: Observations, heldout: Observations, seed: int
+    ):
+        self.settings, self.train, self.heldout, self.seed = settings, train, heldout, seed
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Rows of the training stars in each batch, -1 where a batch is not full."""
+        method = self.settings.optimiser.method
+        batch = method.batch if self.settings.fourier is not None else self.settings.adam.batch
+        return batch_rows(len(self.train), batch, generator_for(self.seed, "batches"))
+
+    def heldout_rays(self, **options: Any) -> Sightlines:
+        """Sightlines to the held-out stars, in one batch."""
+        rows = np.arange(len(self.heldout))[None]
+        return sightlines_for(self.settings, self.heldout.positions, rows, **options)
+
+
+class AdamRecipe(_Recipe):
+    """Adam; then, while the rays are not exact enough on the fitted field, finer ones.
+
+    Parameters
+    ----------
+    settings, train, heldout, seed
+        The fit, its stars, the run's seed.
+    target
+        The posterior.
+    start
+        Whitened parameters to begin with; none: the prior's own.
+    """
+
+    def __init__(
+        self,
+        settings: FitSettings,
+        train: Observations,
+        heldout: Observations,
+        seed: int,
+        target: Target,
+        start: Xi | None,
+    ):
+        super().__init__(settings, train, heldout, seed)
+        self._target, self._start = target, start
+        self._rays: Sightlines | None = None
+        self.accuracy: RayAccuracy | None = None
+
+    def first(self) -> Xi:
+        """The lower order's field, or the prior's start."""
+        if self._start is not None:
+            return self._start
+        return self._target.start(key_for(self.seed, f"start of {self.settings.name}"))
+
+    def enter(self, number: int, parameters: Xi) -> Xi:
+        """Go on from where the coarser rays ended."""
+        return parameters
+
+    def _schedule(self, number: int) -> AdamSettings:
+        adam = self.settings.adam
+        if number == 0:
+            return adam
+        last = adam.learning_rate[1]
+        rates = (min(adam.learning_rate[0], 10 * last), last)
+        return adam.model_copy(
+            update={"epochs": max(1, adam.epochs // 4), "learning_rate": rates}
+        )
+
+    def phase(self, number: int) -> Phase:
+        """Adam on rays that were made finer `number` times."""
+        settings, dtype = self.settings, self.settings.dtype
+        self._rays = sightlines_for(
+            settings, self.train.positions, self.rows, refinements=number
+        )
+        stars = stars_of(self.train, self.rows, dtype)
+        heldout_rays = self.heldout_rays(refinements=number)
+        everyone = np.arange(len(self.heldout))[None]
+        heldout = jax.tree.map(lambda a: a[0], stars_of(self.heldout, everyone, dtype))
+
+        @eqx.filter_jit
+        def score(xi: Xi):
+            total = self._target.log_likelihood(xi, heldout_rays, jnp.asarray(0), heldout)
+            return total / len(self.heldout)
+
+        return Phase(
+            Adam(self._target, self._rays, stars, self._schedule(number)),
+            lambda xi: float(score(xi)),
+            snapshots_of(
+                lambda xi: self._target.prior.field(xi["field"]), settings.box.half_widths_kpc
+            ),
+        )
+
+    def finished(self, number: int, parameters: Xi) -> bool:
+        """Whether the rays are exact enough on the field as it is now."""
+        assert self._rays is not None
+        settings = self.settings
+        reach = float(self.train.distances.max())
+        self.accuracy = ray_accuracy(
+            self._target.prior.field(parameters["field"]),
+            self._rays,
+            self.rows,
+            self.train,
+            first_nodes=settings.first_nodes(reach),
+            limit_sigma=settings.rays.exact.max_error_sigma,
+            seed=self.seed,
+        )
+        limit = settings.rays.production.max_error_sigma
+        if settings.rays.method == "exact":
+            limit = settings.rays.exact.max_error_sigma
+        error = self.accuracy.error_sigma_p99
+        logger.info("%s: rays are within %.3g sigma for 99 %% of stars", settings.name, error)
+        if error <= limit or settings.rays.method == "reference":
+            return True
+        if number >= _MOST_REFINEMENTS:
+            logger.warning(
+                "%s: after %d refinements rays are within %.3g sigma only (limit %.3g); raise "
+                "rays.production.oversampling", settings.name, number, error, limit,
+            )
+            return True
+        logger.info("%s: above the limit of %.3g sigma: finer rays", settings.name, limit)
+        return False
+
+
+class OriginalRecipe(_Recipe):
+    """The original experiment: a phase for each of its stages, raising the order.
+
+    Parameters
+    ----------
+    settings, train, heldout, seed
+        The fit, its stars, the run's seed.
+    start
+        Coefficients and order to begin with; none: small random ones.
+    """
+
+    def __init__(
+        self,
+        settings: FitSettings,
+        train: Observations,
+        heldout: Observations,
+        seed: int,
+        start: tuple[Coefficients, tuple[int, ...]] | None,
+    ):
+        super().__init__(settings, train, heldout, seed)
+        assert isinstance(settings.optimiser.method, Original)
+        assert settings.fourier is not None
+        self._method, self._start = settings.optimiser.method, start
+        self._ball = settings.fourier.ball
+
+    @property
+    def stages(self) -> tuple[OriginalStage, ...]:
+        """The stages that this fit goes through."""
+        return self._method.stages
+
+    def _order(self, number: int) -> tuple[int, ...]:
+        return self.stages[number].order
+
+    def first(self) -> Coefficients:
+        """The lower order's coefficients, or small random ones of the first stage's order."""
+        if self._start is not None:
+            return self._start[0]
+        key = key_for(self.seed, f"start of {self.settings.name}")
+        box = self.settings.box.half_widths_kpc
+        return random_start(
+            key, self._order(0), box, self._ball, self._method, self.settings.dtype
+        )
+
+    def enter(self, number: int, parameters: Coefficients) -> Coefficients:
+        """Raise the order to that of the stage."""
+        below = self._order(number - 1) if number else self._order(0)
+        if number == 0 and self._start is not None:
+            below = self._start[1]
+        box = self.settings.box.half_widths_kpc
+        return at_order(parameters, below, self._order(number), box, self._ball)
+
+    def phase(self, number: int) -> Phase:
+        """Momentum SGD by the stage's schedules."""
+        settings, order = self.settings, self._order(number)
+        box = settings.box.half_widths_kpc
+        rays = sightlines_for(settings, self.train.positions, self.rows, order=order)
+        heldout_rays = self.heldout_rays(order=order)
+        observed = jnp.asarray(self.heldout.extinction, settings.dtype)
+
+        @eqx.filter_jit
+        def score(coefficients: Coefficients):
+            field = field_of(coefficients, order, box, self._ball)
+            found, _ = heldout_rays.moments(field, jnp.asarray(0), False)
+            return jnp.log(jnp.mean((observed - found) ** 2))
+
+        return Phase(
+            MomentumSGD(
+                self.stages[number],
+                self._method,
+                rays,
+                stars_of(self.train, self.rows, settings.dtype),
+                box,
+                self._ball,
+                settings.dtype,
+            ),
+            lambda coefficients: float(score(coefficients)),
+            snapshots_of(lambda c: field_of(c, order, box, self._ball), box),
+        )
+
+    def finished(self, number: int, parameters: Coefficients) -> bool:
+        """Whether this was the last stage."""
+        return number + 1 >= len(self.stages)
+
+    def final_field(self, parameters: Coefficients) -> Field:
+        """The field of the last stage's coefficients."""
+        box = self.settings.box.half_widths_kpc
+        return field_of(parameters, self._order(len(self.stages) - 1), box, self._ball)

@@ -1,0 +1,95 @@
+"""The sections of the configuration that one fit depends on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from dust3d.config.base import Box
+from dust3d.config.model import FourierFits, Likelihood, MLPFits, Prior, Rays, order_name
+from dust3d.config.optimiser import Adam, Optimiser
+from dust3d.rays.grid import Grid, grid_for_order, grid_for_voxel
+from dust3d.rays.nodes import nodes_for
+
+_VOXELS_PER_FEATURE_SCALE = 8
+_REFINEMENT = 1.5
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What is fitted and how: exactly one of `fourier` (one order) and `mlp` (one network)."""
+
+    box: Box
+    prior: Prior
+    likelihood: Likelihood
+    rays: Rays
+    optimiser: Optimiser
+    fourier: FourierFits | None
+    mlp: MLPFits | None
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any]) -> "FitSettings":
+        """From plain values, as `Config.fit_settings` gives them."""
+        fits = settings["fits"]
+        return cls(
+            Box.model_validate(settings["box"]),
+            Prior.model_validate(settings["prior"]),
+            Likelihood.model_validate(settings["likelihood"]),
+            Rays.model_validate(settings["rays"]),
+            Optimiser.model_validate(settings["optimiser"]),
+            FourierFits.model_validate(fits["fourier"]) if "fourier" in fits else None,
+            MLPFits.model_validate(fits["mlp"]) if "mlp" in fits else None,
+        )
+
+    @property
+    def model(self) -> str:
+        """`fourier` or `mlp`."""
+        return "mlp" if self.fourier is None else "fourier"
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The order of the series, or the widths of the network's layers."""
+        if self.fourier is not None:
+            return self.fourier.orders[0]
+        assert self.mlp is not None
+        return self.mlp.layers[0]
+
+    @property
+    def name(self) -> str:
+        """Name of the fit, as in its paths."""
+        return f"{self.model}-{order_name(self.order)}"
+
+    @property
+    def adam(self) -> Adam:
+        """The workhorse's settings, if it is Adam."""
+        method = self.optimiser.mlp_method if self.fourier is None else self.optimiser.method
+        assert isinstance(method, Adam)
+        return method
+
+    @property
+    def dtype(self) -> Any:
+        """Precision of the workhorse."""
+        return jnp.dtype(self.optimiser.precision)
+
+    def grid(self, refinements: int = 0, order: tuple[int, ...] | None = None) -> Grid:
+        """The grid of production rays, made finer a number of times."""
+        finer = _REFINEMENT**refinements
+        production, half_widths = self.rays.production, self.box.half_widths_kpc
+        if self.fourier is not None:
+            oversampling = production.oversampling * finer
+            return grid_for_order(order or self.order, half_widths, oversampling)
+        assert self.mlp is not None
+        voxel = production.voxel_kpc or self.mlp.feature_scale_kpc / _VOXELS_PER_FEATURE_SCALE
+        return grid_for_voxel(voxel / finer, half_widths)
+
+    def first_nodes(self, reach_kpc: float, order: tuple[int, ...] | None = None) -> int:
+        """Nodes per ray of exact quadrature to begin with."""
+        if self.rays.exact.nodes is not None:
+            return self.rays.exact.nodes
+        if self.fourier is not None:
+            return nodes_for(order or self.order, self.box.half_widths_kpc, reach_kpc)
+        assert self.mlp is not None
+        waves = reach_kpc / self.mlp.feature_scale_kpc
+        return int(np.ceil(16 + 4 * waves))

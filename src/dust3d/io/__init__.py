@@ -1,0 +1,1 @@
+"""Reading and writing: star tables, fields, histories, maps."""

@@ -1,0 +1,104 @@
+"""Fields on disk: one HDF5 group per field, one dataset per array.
+
+Only classes that the package knows are ever made, from arrays and plain values:
+nothing in a file is executed.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jax
+import numpy as np
+
+from dust3d.conventions import FIELD_FORMAT
+from dust3d.errors import ProductError
+from dust3d.fields.base import Field
+from dust3d.fields.known import registered_fields
+from dust3d.io.hdf5 import reading, write_attrs, writing
+
+
+def _write(group: h5py.Group, field: Field) -> None:
+    group.attrs["class"] = type(field).__name__
+    for item in dataclasses.fields(field):
+        value = getattr(field, item.name)
+        if value is None:
+            continue
+        if isinstance(value, Field):
+            _write(group.create_group(item.name), value)
+        elif isinstance(value, jax.Array | np.ndarray):
+            group.create_dataset(item.name, data=np.asarray(value))
+        elif isinstance(value, tuple) and value and isinstance(value[0], Field):
+            parts = group.create_group(item.name)
+            for i, part in enumerate(value):
+                _write(parts.create_group(str(i)), part)
+        elif isinstance(value, tuple) and value and isinstance(value[0], jax.Array | np.ndarray):
+            parts = group.create_group(item.name)
+            for i, part in enumerate(value):
+                parts.create_dataset(str(i), data=np.asarray(part))
+        else:
+            group.attrs[item.name] = json.dumps(value)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _read_item(item: h5py.Group | h5py.Dataset, path: Path) -> Any:
+    if isinstance(item, h5py.Dataset):
+        return np.asarray(item)
+    if "class" in item.attrs:
+        return _read(item, path)
+    return tuple(_read_item(item[str(i)], path) for i in range(len(item)))
+
+
+def _read(group: h5py.Group, path: Path) -> Field:
+    name, known = group.attrs.get("class"), registered_fields()
+    if name not in known:
+        raise ProductError(
+            f"{path}: holds a field of unknown class {name!r}; known are {', '.join(sorted(known))}"
+        )
+    cls = known[name]
+    values: dict[str, Any] = {}
+    for item in dataclasses.fields(cls):
+        if item.name in group:
+            values[item.name] = _read_item(group[item.name], path)
+        elif item.name in group.attrs:
+            values[item.name] = _tuples(json.loads(group.attrs[item.name]))
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise ProductError(f"{path}: the {name} in it cannot be made: {error}") from error
+
+
+def save_field(path: str | Path, field: Field, attrs: dict[str, Any]) -> None:
+    """Write a field with attributes (JSON-able values)."""
+    with writing(path, FIELD_FORMAT) as file:
+        write_attrs(file, attrs)
+        _write(file.create_group("field"), field)
+
+
+def load_field(path: str | Path) -> tuple[Field, dict[str, Any]]:
+    """A field and its attributes.
+
+    Raises
+    ------
+    ProductError
+        If the file is missing, damaged, of another format, or holds an unknown class.
+    """
+    path = Path(path)
+    with reading(path, FIELD_FORMAT) as file:
+        field = _read(file["field"], path)
+        attrs = {key: _plain(value) for key, value in file.attrs.items()}
+    for leaf in jax.tree.leaves(field):
+        if not np.all(np.isfinite(leaf)):
+            raise ProductError(f"{path}: the field has values that are not finite; fit it again")
+    return field, attrs
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in "[{":
+        return _tuples(json.loads(value)) if value[0] == "[" else json.loads(value)
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,63 @@
+"""Opening HDF5 products: format, version and damage are checked before anything is used."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from dust3d.conventions import FORMAT_VERSION
+from dust3d.errors import ProductError
+from dust3d.files import atomic_path
+
+
+@contextmanager
+def reading(path: str | Path, product: str) -> Iterator[h5py.File]:
+    """Open a product to read.
+
+    Raises
+    ------
+    ProductError
+        If the file is missing, damaged, of another format or format version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ProductError(f"{path}: no such file; expected a {product}")
+    try:
+        with h5py.File(path, "r") as file:
+            found, number = file.attrs.get("format"), file.attrs.get("format_version")
+            if found != product:
+                raise ProductError(f"{path}: not a {product} (its format attribute is {found!r})")
+            if number != FORMAT_VERSION:
+                raise ProductError(
+                    f"{path}: {product} of format version {number}, but this dust3d reads version "
+                    f"{FORMAT_VERSION}; make it again, or use the dust3d that wrote it"
+                )
+            yield file
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ProductError(
+            f"{path}: damaged or cut short ({error}); delete it and run again"
+        ) from error
+
+
+@contextmanager
+def writing(path: str | Path, product: str) -> Iterator[h5py.File]:
+    """Open a product to write; it appears at `path` once it is whole."""
+    with atomic_path(path) as aside, h5py.File(aside, "w") as file:
+        file.attrs["format"] = product
+        file.attrs["format_version"] = FORMAT_VERSION
+        yield file
+
+
+def write_attrs(group: h5py.Group, attrs: dict[str, Any]) -> None:
+    """Store JSON-able values as attributes; nested ones as JSON text."""
+    for key, value in attrs.items():
+        plain = isinstance(value, str | int | float | bool)
+        group.attrs[key] = value if plain else json.dumps(value, sort_keys=True)
+
+
+def read_json(group: h5py.Group, key: str) -> Any:
+    """An attribute that `write_attrs` stored as JSON text."""
+    return json.loads(group.attrs[key])

@@ -1,0 +1,340 @@
+"""One fit: stars in; field, history, summary and checkpoint out."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dust3d import runtime
+from dust3d.config.optimiser import Original
+from dust3d.errors import FitError, ProductError
+from dust3d.fields.base import Field
+from dust3d.fields.fourier import AmplitudePhaseField, FourierField, change_order
+from dust3d.fields.mean import ConstantMean, VerticalMean
+from dust3d.fields.mlp import number_of_parameters
+from dust3d.fields.sum import SumField
+from dust3d.files import write_json
+from dust3d.inference.accuracy import RayAccuracy, sample_rows, settle_nodes
+from dust3d.inference.build import target_for
+from dust3d.inference.loop import Fit, Hooks, walk
+from dust3d.inference.newton import NewtonProblem, NewtonStep, polish
+from dust3d.inference.original import Coefficients
+from dust3d.inference.prior import FourierPrior, Xi
+from dust3d.inference.recipes import AdamRecipe, OriginalRecipe, snapshot_axes
+from dust3d.inference.settings import FitSettings
+from dust3d.inference.target import Target
+from dust3d.io.checkpoints import checkpoint_attrs, load_checkpoint, save_checkpoint
+from dust3d.io.fields import load_field, save_field
+from dust3d.io.history import COLUMNS, write_history
+from dust3d.io.stars import read_observations
+from dust3d.observations import Observations
+from dust3d.progress import logger
+from dust3d.provenance import digest_of, file_digest, provenance
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all steps of a fit need to know."""
+
+    name: str
+    folder: Path
+    settings: FitSettings
+    train: Observations
+    heldout: Observations
+    seed: int
+    digest: str
+    origin: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Result:
+    """The end of a fit."""
+
+    field: Field
+    likelihood: dict[str, Any]
+    log_posterior: float | None
+    accuracy: RayAccuracy | None
+    newton: list[NewtonStep]
+
+
+def run(
+    *,
+    name: str,
+    train: str | Path,
+    heldout: str | Path,
+    start: str | Path | None,
+    folder: str | Path,
+    settings: Mapping[str, Any],
+    seed: int,
+    source: str,
+) -> None:
+    """Fit one model, or go on with a fit that was stopped.
+
+    Parameters
+    ----------
+    name
+        Name of the fit, `fourier-10x10x2` or `mlp-64x64`.
+    train, heldout
+        Star tables.
+    start
+        `field.h5` of the fit to begin with, if any; `fit.json` lies beside it.
+    folder
+        Where `field.h5`, `fit.json`, `history.h5` and `checkpoint.h5` go.
+    settings
+        As `Config.fit_settings` gives them.
+    seed
+        The run's seed.
+    source
+        Digest of the source that makes the fit.
+
+    Raises
+    ------
+    TableError, FitError, ProductError
+        If the stars cannot be used, the loss is not finite, or a product is damaged.
+    """
+    runtime.configure()
+    parsed, folder = FitSettings.parse(settings), Path(folder)
+    stars = read_observations(train, parsed.box.half_widths_kpc)
+    others = read_observations(heldout, parsed.box.half_widths_kpc, stars.class_names)
+    inputs = [file_digest(path) for path in (train, heldout, start) if path is not None]
+    origin = provenance(settings=settings, source=source, seed=seed)
+    origin["device"] = runtime.device_name()
+    job = _Job(
+        name, folder, parsed, stars, others, seed, digest_of([settings, seed, source, inputs]), origin
+    )
+    if isinstance(parsed.optimiser.method, Original) and parsed.fourier is not None:
+        fit, result = _run_original(job, start)
+    else:
+        fit, result = _run_adam(job, start)
+    _write(job, fit, result)
+
+
+def _run_adam(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
+    settings = job.settings
+    target = target_for(settings, len(job.train.class_names), job.seed, settings.dtype)
+    first = _warm_start(job, target, start) if start is not None else None
+    recipe = AdamRecipe(settings, job.train, job.heldout, job.seed, target, first)
+    fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
+    if recipe.accuracy is None:
+        recipe.phase(fit.phase)
+        recipe.finished(fit.phase, fit.parameters)
+    return fit, _finish(job, target, fit.parameters, recipe.accuracy, fit)
+
+
+def _run_original(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
+    first = _coefficients(job, start) if start is not None else None
+    recipe = OriginalRecipe(job.settings, job.train, job.heldout, job.seed, first)
+    fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
+    return fit, _Result(recipe.final_field(fit.parameters), {}, None, None, [])
+
+
+def _fourier_part(path: str | Path) -> tuple[FourierField, Field]:
+    """The series and the mean of a Fourier fit."""
+    field, _ = load_field(path)
+    if not isinstance(field, SumField) or len(field.parts) != 2:
+        raise ProductError(f"{path}: not the field of a Fourier fit; fit it again")
+    series, mean = field.parts
+    if isinstance(series, AmplitudePhaseField):
+        series = series.to_cos_sin()
+    if not isinstance(series, FourierField):
+        raise ProductError(f"{path}: not the field of a Fourier fit; fit it again")
+    return series, mean
+
+
+def _coefficients(job: _Job, path: str | Path) -> tuple[Coefficients, tuple[int, ...]]:
+    series, mean = _fourier_part(path)
+    assert isinstance(mean, ConstantMean)
+    cast = {"cos": series.cos, "sin": series.sin, "mean": mean.ln_density}
+    return {k: v.astype(job.settings.dtype) for k, v in cast.items()}, series.order
+
+
+def _warm_start(job: _Job, target: Target, path: str | Path) -> Xi:
+    """Whitened parameters of the fit below, at this fit's order."""
+    series, mean = _fourier_part(path)
+    xi = target.start(jax.random.key(0))
+    prior = target.prior.parts["varying"]
+    assert isinstance(prior, FourierPrior)
+    assert job.settings.fourier is not None
+    raised = change_order(series, job.settings.order, job.settings.fourier.ball)
+    xi["field"]["varying"] = prior.whiten(raised)
+    xi["field"]["mean"] = target.prior.parts["mean"].whiten(mean)
+    summary = _read_summary(Path(path).with_name("fit.json"))
+    xi["likelihood"] = target.likelihood.whiten(summary["likelihood"], job.train.class_names)
+    return jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ProductError(f"{path}: not readable ({error}); fit the lower order again") from None
+
+
+def _checkpoint_path(job: _Job) -> Path:
+    return job.folder / "checkpoint.h5"
+
+
+def _resume(job: _Job, recipe: AdamRecipe | OriginalRecipe) -> Fit:
+    """The fit as its checkpoint left it, or a fresh one."""
+    path = _checkpoint_path(job)
+    fresh = Fit(recipe.first())
+    if not path.exists():
+        return fresh
+    try:
+        attrs = checkpoint_attrs(path)
+        if attrs.get("digest") != job.digest:
+            logger.info("%s: the checkpoint is of other settings or stars; starting anew", job.name)
+            return fresh
+        if attrs.get("complete"):
+            return fresh
+        phase = int(attrs["phase"])
+        parameters = fresh.parameters
+        for number in range(phase + 1):
+            parameters = recipe.enter(number, parameters)
+        like = {"parameters": parameters, "state": recipe.phase(phase).method.start(parameters)}
+        tree, arrays = load_checkpoint(path, like)
+    except (ProductError, KeyError) as error:
+        logger.warning("%s: checkpoint not used: %s; starting anew", job.name, error)
+        return fresh
+    logger.info("%s: resumed at epoch %d of phase %d", job.name, attrs["epoch"], phase + 1)
+    return Fit(
+        tree["parameters"],
+        tree["state"],
+        phase,
+        int(attrs["epoch"]),
+        float(attrs["seconds"]),
+        [tuple(row) for row in arrays["rows"]],
+        list(zip(arrays["snapshot_epochs"].tolist(), arrays["snapshots"], strict=True)),
+    )
+
+
+def _save(job: _Job, fit: Fit, *, complete: bool = False) -> None:
+    pictures = [picture for _, picture in fit.snapshots]
+    arrays = {
+        "rows": np.asarray(fit.rows, dtype=np.float64).reshape(-1, len(COLUMNS)),
+        "snapshot_epochs": np.asarray([epoch for epoch, _ in fit.snapshots], dtype=np.int64),
+        "snapshots": np.asarray(pictures, dtype=np.float32),
+    }
+    attrs = {
+        "digest": job.digest,
+        "phase": fit.phase,
+        "epoch": fit.epoch,
+        "seconds": fit.seconds,
+        "complete": complete,
+    }
+    tree = {"parameters": fit.parameters, "state": fit.state}
+    save_checkpoint(_checkpoint_path(job), tree, arrays, attrs)
+
+
+def _hooks(job: _Job) -> Hooks:
+    optimiser = job.settings.optimiser
+    return Hooks(
+        lambda fit: _save(job, fit),
+        optimiser.evaluate_every_epochs,
+        optimiser.snapshots,
+        optimiser.checkpoint_every_s,
+    )
+
+
+def _as_float64(tree: Any) -> Any:
+    return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
+
+
+def _finish(
+    job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit: Fit
+) -> _Result:
+    """Polish by Newton steps where the field is small enough, and sum up."""
+    settings, newton = job.settings, job.settings.optimiser.newton
+    xi, steps, value = _as_float64(xi), [], None
+    exact_target = target_for(settings, len(job.train.class_names), job.seed, jnp.float64)
+    size = sum(leaf.size for leaf in jax.tree.leaves(xi))
+    if newton.max_steps and settings.fourier is not None and size <= newton.max_parameters:
+        started = time.monotonic()
+        field = exact_target.prior.field(xi["field"])
+        sample = job.train.take(sample_rows(len(job.train), job.seed))
+        first = settings.first_nodes(float(job.train.distances.max()))
+        nodes, _, _ = settle_nodes(field, sample, first, settings.rays.exact.max_error_sigma)
+        problem = NewtonProblem(exact_target, job.train, nodes, xi)
+        xi, steps = polish(
+            problem,
+            xi,
+            max_steps=newton.max_steps,
+            tolerance=newton.tolerance * len(job.train),
+            title=job.name,
+        )
+        value = steps[-1].log_posterior
+        fit.seconds += time.monotonic() - started
+    field = exact_target.prior.field(xi["field"])
+    for leaf in jax.tree.leaves(field):
+        if not np.all(np.isfinite(leaf)):
+            raise FitError(f"{job.name}: the fitted field is not finite; lower the learning rate")
+    nuisance = exact_target.likelihood.nuisance(xi["likelihood"])
+    summary = {
+        "error_inflation": float(nuisance.error_inflation),
+        "floor_mag": float(nuisance.floor_mag),
+        "substructure_kpc": float(nuisance.substructure_kpc),
+        "zero_points_mag": dict(
+            zip(job.train.class_names, nuisance.zero_points_mag.tolist(), strict=True)
+        ),
+    }
+    return _Result(field, summary, value, accuracy, steps)
+
+
+def _mean_summary(field: Field) -> dict[str, Any]:
+    """The mean of ln rho in plain numbers."""
+    mean = field.parts[-1] if isinstance(field, SumField) else None
+    if isinstance(mean, ConstantMean):
+        return {"ln_density": float(mean.ln_density)}
+    if isinstance(mean, VerticalMean):
+        return {
+            "knots_kpc": list(mean.knots),
+            "ln_density": np.asarray(mean.ln_density).tolist(),
+            "offset_kpc": float(mean.offset),
+        }
+    return {}
+
+
+def _write(job: _Job, fit: Fit, result: _Result) -> None:
+    """The products; `field.h5`, for which later jobs wait, comes last."""
+    settings = job.settings
+    attrs = {
+        "name": job.name,
+        "model": settings.model,
+        "order": list(settings.order),
+        "half_widths_kpc": list(settings.box.half_widths_kpc),
+        "estimator": "maximum of the posterior",
+        "provenance": job.origin,
+    }
+    x, y = snapshot_axes(settings.box.half_widths_kpc)
+    pictures = np.asarray([p for _, p in fit.snapshots], dtype=np.float32).reshape(-1, len(x), len(y))
+    snapshots = {
+        "epoch": np.asarray([epoch for epoch, _ in fit.snapshots], dtype=np.int64),
+        "x": x,
+        "y": y,
+        "ln_density": pictures,
+    }
+    write_history(job.folder / "history.h5", fit.rows, snapshots, attrs)
+    _save(job, fit, complete=True)
+    write_json(
+        job.folder / "fit.json",
+        attrs
+        | {
+            "parameters": number_of_parameters(result.field),
+            "stars": len(job.train),
+            "likelihood": result.likelihood,
+            "mean": _mean_summary(result.field),
+            "log_posterior": result.log_posterior,
+            "rays": {"method": settings.rays.method}
+            | (asdict(result.accuracy) if result.accuracy is not None else {}),
+            "newton": [asdict(step) for step in result.newton],
+            "seconds": fit.seconds,
+            "device": job.origin["device"],
+        },
+    )
+    save_field(job.folder / "field.h5", result.field, attrs)

@@ -1,0 +1,1 @@
+"""Evaluating Fourier series: at points by separable products, on grids by FFT."""

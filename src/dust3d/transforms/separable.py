@@ -1,0 +1,87 @@
+"""Fourier series at scattered points, as products of one exponential per axis.
+
+sum_m c_m exp(i pi m . x / L) over a full lattice of modes is a contraction of the
+coefficient tensor with exp(i pi m_j x_j / L_j) axis by axis: a matrix product and
+two short sums per point, exact to rounding.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+
+def phases(
+    coordinate: Float[Array, " n"], modes: np.ndarray, half_width: float
+) -> Complex[Array, "n m"]:
+    """exp(i pi m x / L) for each point and each integer mode along one axis."""
+    angle = coordinate[:, None] * jnp.asarray(np.pi * modes / half_width, coordinate.dtype)
+    return jnp.exp(1j * angle)
+
+
+def waves(
+    position: Float[Array, " ndim"],
+    modes: np.ndarray,
+    order: Sequence[int],
+    half_widths: Sequence[float],
+) -> Complex[Array, " k"]:
+    """exp(i k.x) of each mode at one position [kpc]."""
+    wave = jnp.ones(len(modes), jnp.result_type(position, 1j))
+    for j, (m, half) in enumerate(zip(order, half_widths, strict=True)):
+        factor = phases(position[None, j], np.arange(-m, m + 1), half)[0]
+        wave = wave * factor[modes[:, j] + m]
+    return wave
+
+
+def lattice_coefficients(
+    modes: np.ndarray, order: Sequence[int], cos: Float[Array, " k"], sin: Float[Array, " k"]
+) -> Complex[Array, "..."]:
+    """The half-space series a cos(k x) + b sin(k x) on a lattice, as Re sum c exp(i k x).
+
+    Returns
+    -------
+    c = a - i b at index m_j + order_j on each axis but the first, where only m_1 >= 0
+    occurs; shape (order_1 + 1, 2 order_2 + 1, ...).
+    """
+    shape = (order[0] + 1, *(2 * m + 1 for m in order[1:]))
+    index = tuple(
+        modes[:, j] + (0 if j == 0 else order[j]) for j in range(modes.shape[1])
+    )
+    return jnp.zeros(shape, jnp.result_type(cos, 1j)).at[index].set(cos - 1j * sin)
+
+
+def evaluate(
+    coefficients: Complex[Array, "..."],
+    order: Sequence[int],
+    half_widths: Sequence[float],
+    points: Float[Array, "n ndim"],
+) -> Float[Array, " n"]:
+    """Re sum_m c_m exp(i pi m . x / L) at points [kpc]."""
+    first = phases(points[:, 0], np.arange(order[0] + 1), half_widths[0])
+    total = first @ coefficients.reshape(coefficients.shape[0], -1)
+    total = total.reshape(points.shape[0], *coefficients.shape[1:])
+    for j in range(1, points.shape[1]):
+        factor = phases(points[:, j], np.arange(-order[j], order[j] + 1), half_widths[j])
+        total = jnp.einsum("nm...,nm->n...", total, factor)
+    return total.real
+
+
+def evaluate_grid(
+    coefficients: Complex[Array, "..."],
+    order: Sequence[int],
+    half_widths: Sequence[float],
+    axes: Sequence[Float[Array, " _"]],
+) -> Float[Array, "..."]:
+    """Re sum_m c_m exp(i pi m . x / L) on the grid spanned by coordinate arrays [kpc].
+
+    Contracts the axis with the fewest points first, so that any grid, also one
+    that covers a part of the box, costs little more than its largest product.
+    """
+    total = coefficients
+    for j in range(len(axes) - 1, -1, -1):
+        low = 0 if j == 0 else -order[j]
+        factor = phases(axes[j], np.arange(low, order[j] + 1), half_widths[j])
+        # the contracted mode axis moves to the back as a grid axis
+        total = jnp.tensordot(total, factor, axes=[[j], [1]])
+    return total.real.transpose(tuple(range(len(axes) - 1, -1, -1)))
