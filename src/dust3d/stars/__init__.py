@@ -1,0 +1,1 @@
+"""From matched catalogues to the stars that are fitted."""

@@ -1,0 +1,162 @@
+"""Which matched stars are used, and how many each cut removes.
+
+Stars are never chosen by their extinction or its sign: that would empty the map of dust, or fill
+it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable
+
+from dust3d.config.base import Box
+from dust3d.config.catalogues import Selection
+from dust3d.coords import directions
+from dust3d.distances import distance_posterior
+from dust3d.errors import TableError
+from dust3d.io.tables import in_unit
+
+FEWEST_STARS = 10
+_OFF_PLANE_DEG = 0.1
+"""Latitude beyond which a star is not in the plane of a 2-D run."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A cut: its name, and which rows it would remove, shape (n,)."""
+
+    name: str
+    removes: np.ndarray
+
+
+def select_stars(
+    matched: QTable, selection: Selection, box: Box, *, drop_ambiguous: bool
+) -> tuple[QTable, list[dict[str, int | str]]]:
+    """Choose stars, and give them distances and Galactic coordinates.
+
+    Parameters
+    ----------
+    matched
+        Pairs with the columns of both catalogues; those of both end in `_2` for the second.
+    selection
+        The cuts; the zero point of the first catalogue's parallaxes; the distance prior.
+    box
+        The box of the field. With two half-widths the stars lie in the Galactic plane.
+    drop_ambiguous
+        Whether ambiguous pairs are left out.
+
+    Returns
+    -------
+    The stars; and the cuts in order, each with `name`, `removed` and `left`.
+
+    Raises
+    ------
+    TableError
+        If fewer than 10 stars are left, naming the cuts that removed them.
+    """
+    stars = _with_distances(matched, selection, box)
+    cuts = _cuts(matched, stars, selection, box, drop_ambiguous)
+    left = np.ones(len(matched), bool)
+    counted: list[dict[str, int | str]] = []
+    for cut in cuts:
+        removed = int((left & cut.removes).sum())
+        left &= ~cut.removes
+        counted.append({"name": cut.name, "removed": removed, "left": int(left.sum())})
+    if left.sum() < FEWEST_STARS:
+        listing = ", ".join(f"{cut['name']}: {cut['removed']}" for cut in counted if cut["removed"])
+        raise TableError(
+            f"{int(left.sum())} of {len(matched)} matched stars are left; a fit needs "
+            f"{FEWEST_STARS} or more. Removed by {listing}. Loosen these cuts under `selection`"
+        )
+    return stars[left], counted
+
+
+def _with_distances(matched: QTable, selection: Selection, box: Box) -> QTable:
+    """All matched stars with the columns of the selected ones."""
+    coords = SkyCoord(matched["ra"], matched["dec"]).galactic
+    latitude = coords.b.deg if box.ndim == 3 else np.zeros(len(matched))
+    distance, error = distance_posterior(
+        in_unit(matched, "parallax", "mas") - selection.parallax_zero_point_mas,
+        in_unit(matched, "parallax_error", "mas"),
+        selection.distance_scale_kpc,
+    )
+    stars = QTable()
+    for name in ("source_id", "extinction_id", "ra", "dec"):
+        stars[name] = matched[name]
+    stars["l"] = coords.l.deg * u.deg
+    stars["b"] = latitude * u.deg
+    stars["parallax"] = in_unit(matched, "parallax", "mas") * u.mas
+    stars["parallax_error"] = in_unit(matched, "parallax_error", "mas") * u.mas
+    stars["distance"] = distance * u.kpc
+    stars["distance_error"] = error * u.kpc
+    stars["extinction"] = in_unit(matched, "extinction", "mag") * u.mag
+    stars["extinction_error"] = in_unit(matched, "extinction_error", "mag") * u.mag
+    stars["class"] = _classes(matched)
+    if "phot_g_mean_mag" in matched.colnames:
+        stars["phot_g_mean_mag"] = in_unit(matched, "phot_g_mean_mag", "mag") * u.mag
+    stars.meta["parallax_zero_point_mas"] = selection.parallax_zero_point_mas
+    return stars
+
+
+def _classes(matched: QTable) -> np.ndarray:
+    if "class" not in matched.colnames:
+        return np.full(len(matched), "", dtype="U1")
+    return np.asarray(matched["class"]).astype(str)
+
+
+def _cuts(
+    matched: QTable, stars: QTable, selection: Selection, box: Box, drop_ambiguous: bool
+) -> list[Cut]:
+    extinction, error = stars["extinction"].value, stars["extinction_error"].value
+    distance, distance_error = stars["distance"].value, stars["distance_error"].value
+    cuts = [Cut("no extinction", ~np.isfinite(extinction))]
+    if drop_ambiguous:
+        cuts.append(Cut("ambiguous pair", np.asarray(matched["ambiguous"], dtype=bool)))
+    if selection.classes is not None:
+        cuts.append(Cut("class", ~np.isin(stars["class"], selection.classes)))
+    cuts.append(Cut("extinction error not positive", ~(error > 0)))
+    if selection.max_extinction_error_mag is not None:
+        cuts.append(Cut("extinction error", error > selection.max_extinction_error_mag))
+    cuts.append(Cut("no parallax", ~np.isfinite(distance)))
+    if selection.max_parallax_disagreement_sigma is not None:
+        sigmas = np.abs(parallax_disagreement(matched, selection.parallax_zero_point_mas))
+        cuts.append(
+            Cut("parallax disagreement", sigmas > selection.max_parallax_disagreement_sigma)
+        )
+    relative = distance_error / distance
+    cuts.append(Cut("distance error", ~(relative <= selection.max_relative_distance_error)))
+    if selection.max_distance_kpc is not None:
+        cuts.append(Cut("beyond the largest distance", ~(distance <= selection.max_distance_kpc)))
+    if box.ndim == 2:
+        latitude = SkyCoord(matched["ra"], matched["dec"]).galactic.b.deg
+        cuts.append(Cut("off the plane", np.abs(latitude) > _OFF_PLANE_DEG))
+    towards = directions(stars["l"].value, stars["b"].value)[:, : box.ndim]
+    reach = selection.box_fraction * np.array(box.half_widths_kpc)
+    outside = ~(np.abs(towards * distance[:, None]) <= reach).all(axis=1)
+    cuts.append(Cut("outside the used part of the box", outside))
+    return cuts
+
+
+def parallax_disagreement(matched: QTable, zero_point_mas: float) -> np.ndarray:
+    """Difference of the two catalogues' parallaxes in standard deviations.
+
+    Parameters
+    ----------
+    matched
+        Pairs, n rows.
+    zero_point_mas
+        Zero point of the first catalogue's parallaxes.
+
+    Returns
+    -------
+    Array of shape (n,); NaN where one of them has none.
+    """
+    difference = (
+        in_unit(matched, "parallax", "mas") - zero_point_mas - in_unit(matched, "parallax_2", "mas")
+    )
+    error = np.hypot(
+        in_unit(matched, "parallax_error", "mas"), in_unit(matched, "parallax_error_2", "mas")
+    )
+    return difference / error
