@@ -1,0 +1,165 @@
+"""Slices of the density at given heights: each fit beside the truth and the difference."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from dust3d.errors import ConfigError
+from dust3d.plots.planes import Mark, crop, edges
+from dust3d.plots.style import (
+    DENSITY,
+    LN_DENSITY_DIFFERENCE,
+    density_norm,
+    difference_norm,
+    fit_label,
+    styled,
+)
+from dust3d.plots.tableau import Panel, Plane, Scale, difference_scale, ln_ratio, tableau
+
+
+def slice_density(grid: xr.Dataset, height_kpc: float) -> np.ndarray:
+    """Density [mag / kpc], shape (x, y), at a height: linear between the cells above and below.
+
+    A 2-D map has one slice, whatever the height.
+
+    Raises
+    ------
+    ConfigError
+        If the height lies outside the map.
+    """
+    z = grid["z"].values
+    density = grid["density"].transpose("x", "y", "z")
+    if z.size == 1:
+        return np.asarray(density.isel(z=0).values, dtype=float)
+    faces = edges(z)
+    if not faces[0] <= height_kpc <= faces[-1]:
+        raise ConfigError(
+            f"plots.slices_kpc: the height {height_kpc:g} kpc is outside the map, which spans "
+            f"z = {faces[0]:g} to {faces[-1]:g} kpc; choose heights inside the box"
+        )
+    place = np.clip((height_kpc - z[0]) / (z[1] - z[0]), 0, z.size - 1)
+    below = min(int(place), z.size - 2)
+    weight = round(float(place - below), 9)
+    low = np.asarray(density.isel(z=below).values, dtype=float)
+    if weight == 0.0:
+        return low
+    high = np.asarray(density.isel(z=below + 1).values, dtype=float)
+    return high if weight == 1.0 else (1 - weight) * low + weight * high
+
+
+def _heights(grid: xr.Dataset, heights_kpc: Sequence[float]) -> list[float]:
+    return [0.0] if grid.sizes["z"] == 1 else list(dict.fromkeys(heights_kpc))
+
+
+def _plane(
+    grid: xr.Dataset, height: float, heights: Sequence[float], marks: Sequence[Mark],
+    reach_kpc: float | None,
+) -> Plane:
+    flat = grid.sizes["z"] == 1
+    nearest = tuple(
+        mark for mark in marks
+        if mark.position is not None
+        and height == min(heights, key=lambda h: abs(h - float(mark.position[2])))
+    )
+    reach = None
+    if reach_kpc is not None and abs(height) < reach_kpc:
+        reach = float(np.sqrt(reach_kpc**2 - height**2))
+    note = "" if flat else rf"$z = {1000 * height:.0f}$ pc"
+    return Plane(("x", "y"), grid["x"].values, grid["y"].values, note, reach, nearest)
+
+
+@styled
+def fit_slices(
+    name: str,
+    fit: xr.Dataset,
+    truth: xr.Dataset | None = None,
+    *,
+    heights_kpc: Sequence[float] = (0.0,),
+    marks: Sequence[Mark] = (),
+    reach_kpc: float | None = None,
+    colours: str = "viridis",
+) -> Figure:
+    """Slices of one fit; for mocks beside the truth and the logarithm of their ratio.
+
+    Parameters
+    ----------
+    name
+        Name of the fit.
+    fit, truth
+        Maps with `density` [mag / kpc] on dims (x, y, z) [kpc], on one grid.
+    heights_kpc
+        Heights z of the slices.
+    marks
+        Named directions, drawn in the slice that is nearest to them.
+    reach_kpc
+        Distance of the farthest stars, drawn as a circle; the map is cropped around it.
+    colours
+        Colour map of the density.
+
+    Raises
+    ------
+    ConfigError
+        If a height lies outside the map.
+    """
+    heights = _heights(fit, heights_kpc)
+    fit = crop(fit, reach_kpc)
+    found = [slice_density(fit, h) for h in heights]
+    planes = [_plane(fit, h, heights, marks, reach_kpc) for h in heights]
+    label = fit_label(name)
+    if truth is None:
+        scale = Scale(density_norm(*found), colours, DENSITY)
+        across = min(len(heights), 3)
+        panels: list[Panel | None] = [
+            Panel(plane, values, scale, label if i == 0 else "")
+            for i, (plane, values) in enumerate(zip(planes, found, strict=True))
+        ]
+        panels += [None] * (-len(panels) % across)
+        rows = [panels[i : i + across] for i in range(0, len(panels), across)]
+        return tableau(rows, largest=4.6 if across == 1 else 3.4)
+    truth = crop(truth, reach_kpc)
+    true = [slice_density(truth, h) for h in heights]
+    ratios = [ln_ratio(a, b) for a, b in zip(found, true, strict=True)]
+    scale = Scale(density_norm(*true), colours, DENSITY)
+    change = difference_scale(difference_norm(*ratios), LN_DENSITY_DIFFERENCE)
+    titles = [("truth", label, "difference")] + [("", "", "")] * (len(heights) - 1)
+    rows = [
+        [Panel(plane, b, scale, t[0]), Panel(plane, a, scale, t[1]), Panel(plane, c, change, t[2])]
+        for plane, a, b, c, t in zip(planes, found, true, ratios, titles, strict=True)
+    ]
+    return tableau(rows)
+
+
+@styled
+def compare_slices(
+    fits: Mapping[str, xr.Dataset],
+    truth: xr.Dataset | None = None,
+    *,
+    heights_kpc: Sequence[float] = (0.0,),
+    marks: Sequence[Mark] = (),
+    reach_kpc: float | None = None,
+    colours: str = "viridis",
+) -> Figure:
+    """Slices of all fits side by side, beside the truth and above their differences to it.
+
+    Parameters are those of `fit_slices`, with one map for each name.
+    """
+    heights = _heights(next(iter(fits.values())), heights_kpc)
+    grids = [crop(fit, reach_kpc) for fit in fits.values()]
+    found = [[slice_density(grid, h) for grid in grids] for h in heights]
+    true = [] if truth is None else [slice_density(crop(truth, reach_kpc), h) for h in heights]
+    scale = Scale(density_norm(*(true or chain(*found))), colours, DENSITY)
+    ratios = [[ln_ratio(v, t) for v in row] for row, t in zip(found, true, strict=False)]
+    change = difference_scale(difference_norm(*chain(*ratios)), LN_DENSITY_DIFFERENCE)
+    labels = (["truth"] if true else []) + [fit_label(name) for name in fits]
+    rows: list[list[Panel | None]] = []
+    for n, height in enumerate(heights):
+        plane = _plane(grids[0], height, heights, marks, reach_kpc)
+        panels = [true[n], *found[n]] if true else found[n]
+        titles = labels if n == 0 else [""] * len(panels)
+        rows.append([Panel(plane, v, scale, t) for v, t in zip(panels, titles, strict=True)])
+        if true:
+            rows.append([None, *[Panel(plane, v, change) for v in ratios[n]]])
+    return tableau(rows)

@@ -1,0 +1,206 @@
+"""Rows of map panels at true proportions: fits beside truth and differences, with colour bars."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dust3d.plots.layout import Grid
+from dust3d.plots.planes import AXIS_LABELS, Mark, draw_marks, draw_plane, edges
+from dust3d.plots.style import DIFFERENCE_MAP
+
+PAGE_WIDTH = 10.2
+"""Width that a figure may take [inch]."""
+
+_GAP = 0.12
+_BAR_GAP = 0.98
+_THIN = 0.85
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A plane through, or a projection of, the box: its two axes and what is marked on it."""
+
+    axes: tuple[str, str]
+    horizontal: np.ndarray
+    vertical: np.ndarray
+    note: str = ""
+    reach_kpc: float | None = None
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def proportion(self) -> float:
+        """Height over width."""
+        across, up = edges(self.horizontal), edges(self.vertical)
+        return float((up[-1] - up[0]) / (across[-1] - across[0]))
+
+    def points(self) -> tuple[list[tuple[float, float]], list[str]]:
+        """Places of the marks with a known distance, and their names."""
+        index = ["xyz".index(axis) for axis in self.axes]
+        known = [mark for mark in self.marks if mark.position is not None]
+        points = [tuple(float(mark.position[i]) for i in index) for mark in known]
+        return points, [mark.name for mark in known]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Colours of some panels and what they mean; panels that share one share a colour bar."""
+
+    norm: Normalize
+    colours: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Values of shape (horizontal, vertical) on a plane."""
+
+    plane: Plane
+    values: np.ndarray
+    scale: Scale
+    title: str = ""
+
+
+Rows = Sequence[Sequence[Panel | None]]
+
+
+def difference_scale(norm: Normalize, label: str) -> Scale:
+    """The diverging colours that all differences share."""
+    return Scale(norm, DIFFERENCE_MAP, label)
+
+
+def ln_ratio(fit: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """ln(fit / truth), NaN where either is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log(fit / truth)
+    return np.where(np.isfinite(ratio), ratio, np.nan)
+
+
+def tableau(rows: Rows, *, largest: float = 3.1) -> Figure:
+    """Draw rows of equally many panels; None leaves a place empty.
+
+    Parameters
+    ----------
+    rows
+        Panels from top to bottom and left to right; those of one row share their proportions.
+        A colour bar stands at the right of neighbouring panels with one scale.
+    largest
+        Width of a panel at most [inch].
+    """
+    columns = len(rows[0])
+    shared = [
+        all(_same_scale(row[j], row[j + 1]) for row in rows) for j in range(columns - 1)
+    ]
+    gaps_x = [_GAP if same else _BAR_GAP for same in shared]
+    width = min(largest, (PAGE_WIDTH - 0.62 - _BAR_GAP - sum(gaps_x)) / columns)
+    heights = [width * _first(row).plane.proportion for row in rows]
+    titled = [any(p is not None and p.title for p in row) for row in rows]
+    gaps_y = [0.34 if title else 0.16 for title in titled[1:]]
+    grid = Grid(
+        [width] * columns, heights, left=0.62, right=_BAR_GAP - 0.06,
+        top=0.32 if titled[0] else 0.15, bottom=0.48, gap_x=gaps_x, gap_y=gaps_y,
+    )
+    for i, row in enumerate(rows):
+        for j, panel in enumerate(row):
+            ax = grid.axes[i, j]
+            if panel is None:
+                ax.remove()
+                continue
+            below = rows[i + 1][j] if i + 1 < len(rows) else None
+            beside = row[j - 1] if j > 0 else None
+            _draw(ax, panel)
+            _label_axes(ax, panel.plane, heights[i], bottom=below is None, left=beside is None)
+            if beside is None or beside.plane is not panel.plane:
+                _note(ax, panel.plane)
+            if j == 0 or (beside is not None and beside.plane is not panel.plane):
+                draw_marks(ax, *panel.plane.points())
+    _bars(grid, rows, shared, heights)
+    return grid.figure
+
+
+def _first(row: Sequence[Panel | None]) -> Panel:
+    return next(panel for panel in row if panel is not None)
+
+
+def _same_scale(left: Panel | None, right: Panel | None) -> bool:
+    return left is None or right is None or left.scale is right.scale
+
+
+def _draw(ax: Axes, panel: Panel) -> None:
+    plane = panel.plane
+    draw_plane(
+        ax, plane.horizontal, plane.vertical, panel.values, panel.scale.norm,
+        matplotlib.colormaps[panel.scale.colours], reach_kpc=plane.reach_kpc,
+    )
+    if panel.title:
+        ax.set_title(panel.title)
+
+
+def _note(ax: Axes, plane: Plane) -> None:
+    if plane.note:
+        ax.text(
+            0.03, 0.97, plane.note, transform=ax.transAxes, va="top", fontsize=8,
+            bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1.5},
+        )
+
+
+def _inner_ticks(low: float, high: float, number: int) -> np.ndarray:
+    """Ticks that keep off the ends, where they would meet those of the next panel."""
+    ticks = MaxNLocator(number).tick_values(low, high)
+    margin = 0.04 * (high - low)
+    return ticks[(ticks > low + margin) & (ticks < high - margin)]
+
+
+def _label_axes(ax: Axes, plane: Plane, height: float, *, bottom: bool, left: bool) -> None:
+    label_x, label_y = (AXIS_LABELS[name] for name in plane.axes)
+    ax.set_xticks(_inner_ticks(*ax.get_xlim(), 4))
+    ax.set_yticks(_inner_ticks(*ax.get_ylim(), 4 if height > _THIN else 3))
+    if bottom:
+        ax.set_xlabel(label_x)
+    else:
+        ax.tick_params(labelbottom=False)
+    if left:
+        ax.set_ylabel(label_y)
+    else:
+        ax.tick_params(labelleft=False)
+
+
+def _bars(
+    grid: Grid, rows: Rows, shared: Sequence[bool], heights: Sequence[float]
+) -> None:
+    """One bar right of each block of columns, and along all rows, that share a scale."""
+    ends = [j for j in range(len(shared) + 1) if j == len(shared) or not shared[j]]
+    for column in ends:
+        scales = [row[column].scale if row[column] is not None else None for row in rows]
+        start = 0
+        for i, scale in enumerate(scales):
+            if i + 1 < len(scales) and scales[i + 1] is scale:
+                continue
+            if scale is not None:
+                thin = sum(heights[start : i + 1]) < _THIN
+                label = scale.label.replace(" [", "\n[") if thin else scale.label
+                bar = grid.bar((start, i), scale.norm, scale.colours, label, column=column)
+                if thin:
+                    bar.ax.yaxis.label.set_size(7.5)
+                    _thin_ticks(bar, scale.norm)
+            start = i + 1
+
+
+def _thin_ticks(bar, norm: Normalize) -> None:
+    if isinstance(norm, LogNorm):
+        decades = np.log10(norm.vmax / norm.vmin)
+        steps = (1.0, 3.0) if decades < 1.2 else (1.0,)
+        powers = np.arange(np.floor(np.log10(norm.vmin)), np.log10(norm.vmax) + 1)
+        ticks = np.sort(np.concatenate([s * 10.0**powers for s in steps]))
+        ticks = ticks[(ticks >= norm.vmin) & (ticks <= norm.vmax)]
+        if ticks.size == 0:
+            ticks = np.array([float(f"{np.sqrt(norm.vmin * norm.vmax):.1g}")])
+        bar.ax.yaxis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        bar.ax.yaxis.set_ticks([], minor=True)
+    else:
+        bar.ax.yaxis.set_ticks(_inner_ticks(norm.vmin, norm.vmax, 3))
