@@ -63,6 +63,11 @@ def test_an_edit_counts_where_it_can_be_reached(package, edited, changes):
     assert (_digest("dust3d.stages.fit") != before) is changes
 
 
+def test_a_misspelt_module_has_no_digest(package):
+    with pytest.raises(ModuleNotFoundError, match=r"stages\.fitt"):
+        _digest("dust3d.stages.fitt")
+
+
 def test_digests_do_not_depend_on_the_order_of_keys(tmp_path):
     assert digest_of({"a": 1, "b": [2, 3]}) == digest_of({"b": [2, 3], "a": 1})
     assert digest_of({"a": 1}) != digest_of({"a": 2})

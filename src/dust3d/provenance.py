@@ -69,7 +69,15 @@ def reachable_modules(module: str) -> tuple[str, ...]:
 
 @cache
 def source_digest(module: str) -> str:
-    """Digest of the source of `module` and of all that it imports from the package."""
+    """Digest of the source of `module` and of all that it imports from the package.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If there is no such module: a misspelt name would never change.
+    """
+    if _module_file(module) is None:
+        raise ModuleNotFoundError(f"no module is called {module}", name=module)
     total = hashlib.sha256()
     for name in reachable_modules(module):
         path = _module_file(name)
