@@ -7,6 +7,7 @@ widened by the motion that it may have.
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -67,7 +68,7 @@ class Sky:
         moved = SkyCoord(self.ra * u.deg, self.dec * u.deg).directional_offset_by(
             position_angle_deg * u.deg, by_deg * u.deg
         )
-        return Sky(moved.ra.deg, moved.dec.deg, self.pmra, self.pmdec, self.epoch_yr)
+        return Sky(*_ra_dec_deg(moved), self.pmra, self.pmdec, self.epoch_yr)
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,11 @@ def _best(owner: np.ndarray, separation: np.ndarray) -> tuple[np.ndarray, np.nda
     return best, next_one
 
 
+def _ra_dec_deg(coords: SkyCoord) -> tuple[np.ndarray, np.ndarray]:
+    position: Any = coords
+    return position.ra.deg, position.dec.deg
+
+
 def _unit_vectors(coords: SkyCoord) -> np.ndarray:
-    ra, dec = np.deg2rad(coords.ra.deg), np.deg2rad(coords.dec.deg)
+    ra, dec = (np.deg2rad(angle) for angle in _ra_dec_deg(coords))
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)

@@ -85,7 +85,7 @@ def _gaia_query(query: str) -> Table:
     try:
         # without it the archive cuts answers off at 2000 rows
         Gaia.ROW_LIMIT = -1
-        table = Gaia.launch_job_async(query).get_results()
+        table = Table(Gaia.launch_job_async(query).get_results(), copy=False)
     # the clients raise whatever the network gives them
     except Exception as error:
         raise _failed("the Gaia archive's answer", error) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from astropy.io import fits
-from astropy.table import Column, Table
+from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning
 
 from dust3d.conventions import TABLE_PATH
@@ -137,7 +137,7 @@ def _read_fits(path: Path) -> Table:
         tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
             raise TableError(f"{path}: holds no table extension; give a FITS table")
-        _refuse_repeated(path, list(tables[0].columns.names))
+        _refuse_repeated(path, [str(column.name) for column in tables[0].columns or ()])
         return Table.read(tables[0], character_as_bytes=False)
 
 
@@ -227,17 +227,17 @@ def _read_fixed_width(path: Path, byte_columns: dict[str, tuple[int, int]]) -> T
     return table
 
 
-def _parse_cells(cells: np.ndarray) -> Column:
+def _parse_cells(cells: np.ndarray) -> np.ndarray:
     """Integers if all are, else numbers (NaN where blank), else text."""
     blank = cells == b""
     try:
-        return Column(cells.astype(np.int64))
+        return cells.astype(np.int64)
     except ValueError:
         pass
     try:
-        return Column(np.where(blank, b"nan", cells).astype(np.float64))
+        return np.where(blank, b"nan", cells).astype(np.float64)
     except ValueError:
-        return Column(np.char.decode(cells, "utf-8", "replace"))
+        return np.asarray(np.char.decode(cells, "utf-8", "replace"))
 
 
 _READERS: dict[str, Callable[[Path], Table]] = {

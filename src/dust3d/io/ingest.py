@@ -1,10 +1,11 @@
 """From somebody's catalogue to a star table of dust3d: names, units, checks."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.table import Column, QTable, Table
+from astropy.table import QTable
 
 from dust3d.config.catalogues import Catalogue, JoinedTable
 from dust3d.config.catalogues import Table as TableSettings
@@ -20,6 +21,7 @@ from dust3d.io.aliases import (
 )
 from dust3d.io.checks import check_errors, check_parallaxes, check_positions, exact_ids
 from dust3d.io.formats import read_file
+from dust3d.io.tables import integers
 
 _REQUIRED: dict[Role, tuple[str, ...]] = {
     "astrometry": ("ra", "dec", "parallax", "parallax_error"),
@@ -50,10 +52,7 @@ def ingest(catalogue: Catalogue, role: Role) -> QTable:
         If a quantity has no unit in the file or in the configuration, or one that does not fit.
     """
     path = Path(catalogue.path)
-    table = _renamed(catalogue, role)
-    for name in _REQUIRED[role]:
-        if name not in table.colnames:
-            raise _missing(path, name, table.meta["file_columns"])
+    table = _renamed(catalogue, role, required=_REQUIRED[role])
     if catalogue.join is not None:
         table = _joined(table, catalogue.join, role)
     table.meta = {"epoch_yr": float(catalogue.epoch_yr)}
@@ -82,23 +81,24 @@ def _missing(path: Path, name: str, known: list[str]) -> TableError:
     )
 
 
-def _renamed(settings: TableSettings, role: Role) -> QTable:
+def _renamed(settings: TableSettings, role: Role, *, required: tuple[str, ...]) -> QTable:
     """A file's table under our names, with units; only columns that are known or mapped."""
     path = Path(settings.path)
     raw = read_file(path, settings.format, settings.byte_columns)
     names = _meanings(path, raw.colnames, settings.columns, role)
     id_name = ID_COLUMNS[role]
-    if id_name not in names:
-        raise _missing(path, id_name, raw.colnames)
+    for name in (id_name, *required):
+        if name not in names:
+            raise _missing(path, name, raw.colnames)
     unknown = sorted(set(settings.units) - set(names))
     if unknown:
         raise UnitsError(
             f"{path}: `units.{unknown[0]}` is set, but there is no such column; units go by our "
             f"names, here: {', '.join(names)}"
         )
-    table = QTable(meta={"file_columns": list(raw.colnames)})
+    table = QTable()
     for ours, theirs in names.items():
-        column = raw[theirs]
+        column: Any = raw[theirs]
         if ours == id_name:
             table[ours] = exact_ids(path, theirs, _unmasked(column))
         elif ours in TEXT_COLUMNS:
@@ -148,8 +148,8 @@ def _refuse_other_extinctions(path: Path, present: list[str], names: dict[str, s
             )
 
 
-def _unmasked(column: Column) -> np.ndarray:
-    """Values with NaN, or "" for text, where masked."""
+def _unmasked(column: Any) -> np.ndarray:
+    """Values of a column, with NaN, or "" for text, where masked."""
     if not hasattr(column, "mask"):
         return np.asarray(column)
     if column.dtype.kind in "SU":
@@ -160,13 +160,13 @@ def _unmasked(column: Column) -> np.ndarray:
 
 
 def _quantity(
-    path: Path, ours: str, theirs: str, column: Column, stated: str | None
-) -> u.Quantity | Column:
-    """A column of numbers in our unit."""
+    path: Path, ours: str, theirs: str, column: Any, stated: str | None
+) -> u.Quantity | np.ndarray:
+    """A column of numbers in our unit; text that no unit is stated for stays text."""
     values = _unmasked(column)
     if values.dtype.kind not in "iufb":
         if ours not in UNITS and stated is None:
-            return Column(values.astype(str))
+            return values.astype(str)
         raise TableError(
             f"{path}: column {theirs!r} should hold numbers, but holds text, such as "
             f"{_first_text(values)!r}; repair these rows"
@@ -174,14 +174,14 @@ def _quantity(
     values = values.astype(np.float64)
     unit = _unit(path, ours, theirs, column.unit, stated)
     if ours not in UNITS:
-        return Column(values) if unit is None else values * unit
+        return values if unit is None else u.Quantity(values, unit)
     if unit is None:
         raise UnitsError(
             f"{path}: column {theirs!r} has no unit; say it in the configuration, for example "
             f"`units: {{{ours}: {UNITS[ours]}}}`"
         )
     try:
-        return (values * unit).to(UNITS[ours])
+        return u.Quantity(u.Quantity(values, unit), UNITS[ours])
     except u.UnitConversionError as error:
         raise UnitsError(
             f"{path}: column {theirs!r} is in {unit}, where {ours!r} needs {UNITS[ours]} or a unit "
@@ -231,17 +231,18 @@ def _joined(table: QTable, settings: JoinedTable, role: Role) -> QTable:
         raise TableError(
             f"{path}: `join.on: {settings.on}` is not the id of this catalogue; set it to {id_name}"
         )
-    other = _renamed(settings, role)
+    other = _renamed(settings, role, required=())
     shared = (set(table.colnames) & set(other.colnames)) - {id_name}
     if shared:
         raise TableError(
             f"{path}: column {sorted(shared)[0]!r} is in both files; rename one of them with "
             "`columns`"
         )
-    order = np.argsort(other[id_name])
-    place = np.searchsorted(other[id_name][order], table[id_name])
+    ids, other_ids = integers(table, id_name), integers(other, id_name)
+    order = np.argsort(other_ids)
+    place = np.searchsorted(other_ids[order], ids)
     row = order[np.minimum(place, len(order) - 1)]
-    known = np.asarray(other[id_name][row] == table[id_name])
+    known = other_ids[row] == ids
     if not known.any():
         raise TableError(
             f"{path}: none of its {len(other)} ids is in the first file; check `join.columns`"
@@ -252,10 +253,11 @@ def _joined(table: QTable, settings: JoinedTable, role: Role) -> QTable:
     return table
 
 
-def _taken(column: u.Quantity | Column, row: np.ndarray, known: np.ndarray) -> u.Quantity | Column:
+def _taken(column: Any, row: np.ndarray, known: np.ndarray) -> Any:
+    """Rows of a column, blanked where the star is not known."""
     taken = column[row]
     if taken.dtype.kind in "SU":
-        return Column(np.where(known, np.asarray(taken), ""))
+        return np.where(known, np.asarray(taken), "")
     taken[~known] = np.nan
     return taken
 
@@ -282,7 +284,7 @@ def read_identifications(
         If the file or a column is missing, or an id is missing or repeated.
     """
     path = Path(path)
-    table: Table = read_file(path)
+    table = read_file(path)
     for name in (astrometry_id, extinction_id):
         if name not in table.colnames:
             raise TableError(f"{path}: no column {name!r}; it has: {', '.join(table.colnames)}")

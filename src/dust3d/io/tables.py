@@ -1,6 +1,7 @@
 """Star tables: `QTable`s with units in HDF5, the form of every `stars/*.h5`."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -78,7 +79,29 @@ def read_table(path: str | Path, columns: list[str] | tuple[str, ...] | None = N
             f"{path}: no column {', '.join(map(repr, missing))} (it has: "
             f"{', '.join(table.colnames)}); make the table again"
         )
-    return table[list(columns)]
+    return QTable(table[list(columns)], copy=False)
+
+
+def meta(table: QTable) -> dict[str, Any]:
+    """What a table carries besides its columns."""
+    return dict(table.meta or {})
+
+
+def rows_of(table: QTable, rows: np.ndarray) -> QTable:
+    """Some rows of a table, by booleans or row numbers; `meta` included."""
+    return QTable(table[rows], copy=False)
+
+
+def integers(table: QTable, name: str) -> np.ndarray:
+    """A column of ids, int64, shape (n,)."""
+    return np.asarray(table[name], dtype=np.int64)
+
+
+def texts(table: QTable, name: str) -> np.ndarray:
+    """A column of text, shape (n,); empty where masked."""
+    column: Any = table[name]
+    column = column.filled("") if hasattr(column, "filled") else column
+    return np.asarray(column).astype(str)
 
 
 def in_unit(table: QTable, name: str, unit: str) -> np.ndarray:
@@ -99,6 +122,6 @@ def in_unit(table: QTable, name: str, unit: str) -> np.ndarray:
     """
     if name not in table.colnames:
         return np.full(len(table), np.nan)
-    column = table[name]
+    column: Any = table[name]
     column = column.filled(np.nan) if hasattr(column, "filled") else column
     return np.asarray(column.to_value(unit), dtype=np.float64)

@@ -24,7 +24,7 @@ from dust3d.files import write_json
 from dust3d.io.aliases import Role
 from dust3d.io.ingest import ingest as read_catalogue
 from dust3d.io.ingest import read_identifications
-from dust3d.io.tables import in_unit, read_table, write_table
+from dust3d.io.tables import in_unit, integers, meta, read_table, rows_of, texts, write_table
 from dust3d.photometry.dwarf_sequence import read_dwarf_sequence
 from dust3d.photometry.excess import colour_excess
 from dust3d.provenance import provenance
@@ -60,7 +60,8 @@ def ingest(
             _add_excess(table, SpectralTypeExcess.model_validate(excess), catalogue.path)
         else:
             _need(table, ("extinction", "extinction_error"), catalogue.path)
-    table.meta["provenance"] = provenance(settings=settings, source=source, seed=seed)
+    origin = provenance(settings=settings, source=source, seed=seed)
+    table.meta = {**meta(table), "provenance": origin}
     write_table(output, table)
 
 
@@ -77,7 +78,7 @@ def _add_excess(table: QTable, settings: SpectralTypeExcess, path: str) -> None:
     """Add extinction, its error, the class and the reason why there is none."""
     _need(table, ("b_v", "b_v_error", "spectral_type"), path)
     excess = colour_excess(
-        np.asarray(table["spectral_type"]).astype(str),
+        texts(table, "spectral_type"),
         in_unit(table, "b_v", "mag"),
         in_unit(table, "b_v_error", "mag"),
         read_dwarf_sequence(settings.sequence),
@@ -155,11 +156,12 @@ def crossmatch(
 
 
 def _sky(table: QTable, path: str | Path) -> Sky:
-    if "epoch_yr" not in table.meta:
+    epoch_yr = meta(table).get("epoch_yr")
+    if epoch_yr is None:
         raise TableError(f"{path}: meta has no epoch_yr; make the table again")
     ra, dec = in_unit(table, "ra", "deg"), in_unit(table, "dec", "deg")
     pmra, pmdec = in_unit(table, "pmra", "mas / yr"), in_unit(table, "pmdec", "mas / yr")
-    return Sky(ra, dec, pmra, pmdec, float(table.meta["epoch_yr"]))
+    return Sky(ra, dec, pmra, pmdec, float(epoch_yr))
 
 
 def _paired(first: QTable, second: QTable, pairs: Pairs) -> QTable:
@@ -200,10 +202,10 @@ def _known(
     table: QTable, truth_stars: str | Path | None, catalogues: dict[str, Any] | None
 ) -> dict[str, Any] | None:
     """Completeness and purity, against a mock's truth or published identifications."""
-    found = np.asarray(table["source_id"]), np.asarray(table["extinction_id"])
+    found = integers(table, "source_id"), integers(table, "extinction_id")
     if truth_stars is not None:
         truth = read_table(truth_stars, ("source_id", "extinction_id"))
-        ids = np.asarray(truth["source_id"]), np.asarray(truth["extinction_id"])
+        ids = integers(truth, "source_id"), integers(truth, "extinction_id")
         both = (ids[0] >= 0) & (ids[1] >= 0)
         return known_scores(found, (ids[0][both], ids[1][both]), complete=True)
     identifications = (catalogues or {}).get("identifications")
@@ -260,18 +262,21 @@ def select(
         Heldout.model_validate(settings["heldout"]),
         seed,
     )
-    stars.meta["epoch_yr"] = pairs.meta["epoch_yr"]
-    stars.meta["provenance"] = provenance(settings=settings, source=source, seed=seed)
-    write_table(train, stars[~out])
-    write_table(heldout, stars[out])
+    stars.meta = {
+        "epoch_yr": meta(pairs)["epoch_yr"],
+        "parallax_zero_point_mas": choices.parallax_zero_point_mas,
+        "provenance": provenance(settings=settings, source=source, seed=seed),
+    }
+    write_table(train, rows_of(stars, ~out))
+    write_table(heldout, rows_of(stars, out))
     scores = {
         "n_matched": len(pairs),
         "cuts": cuts,
         "n_train": int((~out).sum()),
         "n_heldout": int(out.sum()),
-        "classes": dict(Counter(str(name) for name in stars["class"])),
+        "classes": dict(Counter(texts(stars, "class").tolist())),
     }
     if "type_reason" in pairs.colnames:
-        reasons = Counter(str(reason) for reason in pairs["type_reason"] if reason != "")
-        scores["type_reasons"] = dict(reasons)
+        reasons = Counter(texts(pairs, "type_reason").tolist())
+        scores["type_reasons"] = {reason: n for reason, n in reasons.items() if reason}
     write_json(report, scores)

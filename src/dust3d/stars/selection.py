@@ -5,6 +5,7 @@ it.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -16,7 +17,7 @@ from dust3d.config.catalogues import Selection
 from dust3d.coords import directions
 from dust3d.distances import distance_posterior
 from dust3d.errors import TableError
-from dust3d.io.tables import in_unit
+from dust3d.io.tables import in_unit, rows_of, texts
 
 FEWEST_STARS = 10
 _OFF_PLANE_DEG = 0.1
@@ -70,13 +71,14 @@ def select_stars(
             f"{int(left.sum())} of {len(matched)} matched stars are left; a fit needs "
             f"{FEWEST_STARS} or more. Removed by {listing}. Loosen these cuts under `selection`"
         )
-    return stars[left], counted
+    return rows_of(stars, left), counted
 
 
 def _with_distances(matched: QTable, selection: Selection, box: Box) -> QTable:
     """All matched stars with the columns of the selected ones."""
-    coords = SkyCoord(matched["ra"], matched["dec"]).galactic
-    latitude = coords.b.deg if box.ndim == 3 else np.zeros(len(matched))
+    longitude, latitude = _galactic_deg(matched)
+    if box.ndim == 2:
+        latitude = np.zeros(len(matched))
     distance, error = distance_posterior(
         in_unit(matched, "parallax", "mas") - selection.parallax_zero_point_mas,
         in_unit(matched, "parallax_error", "mas"),
@@ -85,7 +87,7 @@ def _with_distances(matched: QTable, selection: Selection, box: Box) -> QTable:
     stars = QTable()
     for name in ("source_id", "extinction_id", "ra", "dec"):
         stars[name] = matched[name]
-    stars["l"] = coords.l.deg * u.deg
+    stars["l"] = longitude * u.deg
     stars["b"] = latitude * u.deg
     stars["parallax"] = in_unit(matched, "parallax", "mas") * u.mas
     stars["parallax_error"] = in_unit(matched, "parallax_error", "mas") * u.mas
@@ -93,17 +95,17 @@ def _with_distances(matched: QTable, selection: Selection, box: Box) -> QTable:
     stars["distance_error"] = error * u.kpc
     stars["extinction"] = in_unit(matched, "extinction", "mag") * u.mag
     stars["extinction_error"] = in_unit(matched, "extinction_error", "mag") * u.mag
-    stars["class"] = _classes(matched)
+    unclassed = np.full(len(matched), "", dtype="U1")
+    stars["class"] = texts(matched, "class") if "class" in matched.colnames else unclassed
     if "phot_g_mean_mag" in matched.colnames:
         stars["phot_g_mean_mag"] = in_unit(matched, "phot_g_mean_mag", "mag") * u.mag
-    stars.meta["parallax_zero_point_mas"] = selection.parallax_zero_point_mas
     return stars
 
 
-def _classes(matched: QTable) -> np.ndarray:
-    if "class" not in matched.colnames:
-        return np.full(len(matched), "", dtype="U1")
-    return np.asarray(matched["class"]).astype(str)
+def _galactic_deg(table: QTable) -> tuple[np.ndarray, np.ndarray]:
+    """Galactic longitude and latitude [deg], each of shape (n,)."""
+    coords: Any = SkyCoord(table["ra"], table["dec"]).galactic
+    return coords.l.deg, coords.b.deg
 
 
 def _cuts(
@@ -115,7 +117,7 @@ def _cuts(
     if drop_ambiguous:
         cuts.append(Cut("ambiguous pair", np.asarray(matched["ambiguous"], dtype=bool)))
     if selection.classes is not None:
-        cuts.append(Cut("class", ~np.isin(stars["class"], selection.classes)))
+        cuts.append(Cut("class", ~np.isin(texts(stars, "class"), selection.classes)))
     cuts.append(Cut("extinction error not positive", ~(error > 0)))
     if selection.max_extinction_error_mag is not None:
         cuts.append(Cut("extinction error", error > selection.max_extinction_error_mag))
@@ -130,8 +132,8 @@ def _cuts(
     if selection.max_distance_kpc is not None:
         cuts.append(Cut("beyond the largest distance", ~(distance <= selection.max_distance_kpc)))
     if box.ndim == 2:
-        latitude = SkyCoord(matched["ra"], matched["dec"]).galactic.b.deg
-        cuts.append(Cut("off the plane", np.abs(latitude) > _OFF_PLANE_DEG))
+        off_plane = np.abs(_galactic_deg(matched)[1]) > _OFF_PLANE_DEG
+        cuts.append(Cut("off the plane", off_plane))
     towards = directions(stars["l"].value, stars["b"].value)[:, : box.ndim]
     reach = selection.box_fraction * np.array(box.half_widths_kpc)
     outside = ~(np.abs(towards * distance[:, None]) <= reach).all(axis=1)
