@@ -12,15 +12,21 @@ class FourierTruth(Section):
 
     kind: Literal["fourier"]
     order: tuple[Count, ...] = Field(description="Highest mode along each axis.")
-    ball: bool = Field(True, description="Keep only modes inside the ellipsoid of these orders.")
-    std: Positive = Field(1.0, description="Standard deviation of ln rho.")
-    slope: NonNegative = Field(1.8, description="Amplitudes fall as (k0^2 + k^2)^(-slope / 2).")
-    outer_scale_kpc: Positive | None = Field(
-        None, description="Outer scale 2 pi / k0; none makes a pure power law."
+    ball: bool = Field(
+        default=True, description="Keep only modes inside the ellipsoid of these orders."
     )
-    mean_density_mag_per_kpc: Positive = Field(1.0, description="exp of the mean of ln rho.")
+    std: Positive = Field(default=1.0, description="Standard deviation of ln rho.")
+    slope: NonNegative = Field(
+        default=1.8, description="Amplitudes fall as (k0^2 + k^2)^(-slope / 2)."
+    )
+    outer_scale_kpc: Positive | None = Field(
+        default=None, description="Outer scale 2 pi / k0; none makes a pure power law."
+    )
+    mean_density_mag_per_kpc: Positive = Field(
+        default=1.0, description="exp of the mean of ln rho."
+    )
     draw_mean: bool = Field(
-        False,
+        default=False,
         description="Draw the mean of ln rho as one more mode of k = 1, within `std`, "
         "as the original experiment does.",
     )
@@ -29,58 +35,67 @@ class FourierTruth(Section):
 class Disc(Section):
     """A sech^2 layer of dust off the plane of the Sun."""
 
-    scale_height_kpc: Positive = Field(0.1, description="Scale height h of sech^2((z - z0) / h).")
-    offset_kpc: Finite = Field(-0.015, description="Height z0 of the layer's midplane.")
-    midplane_density_mag_per_kpc: Positive = Field(0.7, description="Density in the midplane.")
+    scale_height_kpc: Positive = Field(
+        default=0.1, description="Scale height h of sech^2((z - z0) / h)."
+    )
+    offset_kpc: Finite = Field(default=-0.015, description="Height z0 of the layer's midplane.")
+    midplane_density_mag_per_kpc: Positive = Field(
+        default=0.7, description="Density in the midplane."
+    )
 
 
 class Turbulence(Section):
     """Log-normal turbulence, periodic only in a box larger than the map's."""
 
     box_factor: Annotated[float, Field(ge=1)] = Field(
-        2.0, description="Size of its box over that of the map."
+        default=2.0, description="Size of its box over that of the map."
     )
     order: tuple[Count, ...] = Field(description="Highest mode along each axis of its box.")
-    std: NonNegative = Field(1.0, description="Standard deviation of ln rho.")
-    slope: NonNegative = Field(1.8, description="Slope of the amplitudes.")
-    outer_scale_kpc: Positive | None = Field(None, description="Outer scale; none: power law.")
+    std: NonNegative = Field(default=1.0, description="Standard deviation of ln rho.")
+    slope: NonNegative = Field(default=1.8, description="Slope of the amplitudes.")
+    outer_scale_kpc: Positive | None = Field(
+        default=None, description="Outer scale; none: power law."
+    )
 
 
 class Clouds(Section):
     """Compact Gaussian clouds, or filaments: Gaussian tubes about straight segments."""
 
-    number: int = Field(0, ge=0, description="How many.")
+    number: int = Field(default=0, ge=0, description="How many.")
     peak_ratio: tuple[Positive, Positive] = Field(
-        (10.0, 100.0), description="Range of the peak density over the midplane's (log-uniform)."
+        default=(10.0, 100.0),
+        description="Range of the peak density over the midplane's (log-uniform).",
     )
     radius_kpc: tuple[Positive, Positive] = Field(
-        (0.01, 0.04), description="Range of the Gaussian sigma across (log-uniform)."
+        default=(0.01, 0.04), description="Range of the Gaussian sigma across (log-uniform)."
     )
     length_kpc: tuple[Positive, Positive] = Field(
-        (0.1, 0.4), description="Range of a filament's length; clouds ignore it."
+        default=(0.1, 0.4), description="Range of a filament's length; clouds ignore it."
     )
 
 
 class Cavity(Section):
     """A cavity around the Sun with a denser shell, as the Local Bubble."""
 
-    radius_kpc: Positive = Field(0.12, description="Radius of the shell.")
-    interior_ratio: Positive = Field(0.05, description="Density inside over that without cavity.")
-    shell_ratio: NonNegative = Field(
-        5.0, description="Peak density of the shell over the midplane's."
+    radius_kpc: Positive = Field(default=0.12, description="Radius of the shell.")
+    interior_ratio: Positive = Field(
+        default=0.05, description="Density inside over that without cavity."
     )
-    shell_thickness_kpc: Positive = Field(0.015, description="Gaussian sigma of the shell.")
+    shell_ratio: NonNegative = Field(
+        default=5.0, description="Peak density of the shell over the midplane's."
+    )
+    shell_thickness_kpc: Positive = Field(default=0.015, description="Gaussian sigma of the shell.")
 
 
 class StructuredTruth(Section):
     """A truth outside the model's basis: disc, turbulence, clouds, filaments, cavity."""
 
     kind: Literal["structured"]
-    disc: Disc = Field(Disc(), description="The smooth layer.")
-    turbulence: Turbulence | None = Field(None, description="Multiplies the layer.")
-    clouds: Clouds = Field(Clouds(), description="Compact clouds, added.")
-    filaments: Clouds = Field(Clouds(), description="Filaments, added.")
-    cavity: Cavity | None = Field(None, description="A hole around the Sun and its shell.")
+    disc: Disc = Field(default=Disc(), description="The smooth layer.")
+    turbulence: Turbulence | None = Field(default=None, description="Multiplies the layer.")
+    clouds: Clouds = Field(default=Clouds(), description="Compact clouds, added.")
+    filaments: Clouds = Field(default=Clouds(), description="Filaments, added.")
+    cavity: Cavity | None = Field(default=None, description="A hole around the Sun and its shell.")
 
 
 class UniformTruth(Section):
@@ -98,7 +113,7 @@ class UniformStars(Section):
 
     kind: Literal["uniform"]
     extent: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.8, description="Part of each half-width that holds stars."
+        default=0.8, description="Part of each half-width that holds stars."
     )
 
 
@@ -107,11 +122,15 @@ class DiscStars(Section):
 
     kind: Literal["disc"]
     extent: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.8, description="Part of each half-width that holds stars."
+        default=0.8, description="Part of each half-width that holds stars."
     )
-    scale_height_kpc: Positive = Field(0.15, description="Vertical exponential scale height.")
-    scale_length_kpc: Positive = Field(2.6, description="Radial exponential scale length.")
-    solar_radius_kpc: Positive = Field(8.2, description="Distance of the Sun from the centre.")
+    scale_height_kpc: Positive = Field(
+        default=0.15, description="Vertical exponential scale height."
+    )
+    scale_length_kpc: Positive = Field(default=2.6, description="Radial exponential scale length.")
+    solar_radius_kpc: Positive = Field(
+        default=8.2, description="Distance of the Sun from the centre."
+    )
 
 
 class MockClass(Section):
@@ -119,8 +138,10 @@ class MockClass(Section):
 
     name: str = Field(min_length=1, max_length=16, description="Name of the class.")
     fraction: Fraction = Field(description="Share of the stars.")
-    zero_point_mag: Finite = Field(0.0, description="Added to each observed extinction (A_V).")
-    absolute_magnitude_mag: Finite = Field(2.0, description="Mean absolute V magnitude.")
+    zero_point_mag: Finite = Field(
+        default=0.0, description="Added to each observed extinction (A_V)."
+    )
+    absolute_magnitude_mag: Finite = Field(default=2.0, description="Mean absolute V magnitude.")
 
 
 class MockStars(Section):
@@ -128,19 +149,20 @@ class MockStars(Section):
 
     number: Count = Field(description="Stars before any magnitude limit removes some.")
     placement: Annotated[UniformStars | DiscStars, Field(discriminator="kind")] = Field(
-        UniformStars(kind="uniform"), description="Where they are."
+        default=UniformStars(kind="uniform"), description="Where they are."
     )
     classes: tuple[MockClass, ...] = Field(
-        (MockClass(name="A", fraction=1.0),), min_length=1, description="Their classes."
+        default=(MockClass(name="A", fraction=1.0),), min_length=1, description="Their classes."
     )
     absolute_magnitude_scatter_mag: NonNegative = Field(
-        0.5, description="Scatter of absolute magnitude within a class."
+        default=0.5, description="Scatter of absolute magnitude within a class."
     )
     magnitude_limit_mag: Finite | None = Field(
-        None, description="Faintest apparent V magnitude, after extinction; none keeps all stars."
+        default=None,
+        description="Faintest apparent V magnitude, after extinction; none keeps all stars.",
     )
     velocity_dispersion_km_per_s: NonNegative = Field(
-        30.0, description="Dispersion of each component of velocity, for proper motions."
+        default=30.0, description="Dispersion of each component of velocity, for proper motions."
     )
 
     @model_validator(mode="after")
@@ -156,16 +178,16 @@ class MockStars(Section):
 class MockExtinction(Section):
     """How well the extinctions are measured, and how badly that is known."""
 
-    noise_mag: Positive = Field(0.05, description="Gaussian noise of A_V.")
+    noise_mag: Positive = Field(default=0.05, description="Gaussian noise of A_V.")
     understatement: Positive = Field(
-        1.0, description="True noise over the error that the catalogue states."
+        default=1.0, description="True noise over the error that the catalogue states."
     )
-    outlier_fraction: Fraction = Field(0.0, description="Share of stars that are too red.")
+    outlier_fraction: Fraction = Field(default=0.0, description="Share of stars that are too red.")
     outlier_scale_mag: Positive = Field(
-        0.5, description="Mean of the exponential excess of an outlier."
+        default=0.5, description="Mean of the exponential excess of an outlier."
     )
     integrator: Literal["reference", "exact"] = Field(
-        "reference",
+        default="reference",
         description="What makes the true extinctions: the neural ODE, or, for large "
         "mocks, quadrature on nodes doubled until it agrees with the ODE.",
     )
@@ -174,38 +196,44 @@ class MockExtinction(Section):
 class MockAstrometry(Section):
     """Errors of parallax, position and proper motion."""
 
-    parallax_error_mas: Positive = Field(0.02, description="Error of every parallax.")
+    parallax_error_mas: Positive = Field(default=0.02, description="Error of every parallax.")
     parallax_zero_point_mas: Finite = Field(
-        -0.03, description="Measured parallax minus the true one, on average."
+        default=-0.03, description="Measured parallax minus the true one, on average."
     )
-    position_error_mas: NonNegative = Field(0.1, description="Position error, first catalogue.")
+    position_error_mas: NonNegative = Field(
+        default=0.1, description="Position error, first catalogue."
+    )
     second_position_error_mas: NonNegative = Field(
-        10.0, description="Position error, second catalogue."
+        default=10.0, description="Position error, second catalogue."
     )
-    proper_motion_error_mas_per_yr: NonNegative = Field(0.05, description="Error per component.")
+    proper_motion_error_mas_per_yr: NonNegative = Field(
+        default=0.05, description="Error per component."
+    )
 
 
 class MockCatalogues(Section):
     """How the two catalogues differ: epochs, what they miss, what they invent."""
 
-    astrometry_epoch_yr: Finite = Field(2016.0, description="Epoch of the first catalogue.")
-    extinction_epoch_yr: Finite = Field(1991.25, description="Epoch of the second catalogue.")
-    astrometry_completeness: Fraction = Field(0.98, description="Share of stars it holds.")
-    extinction_completeness: Fraction = Field(0.95, description="Share of stars it holds.")
+    astrometry_epoch_yr: Finite = Field(default=2016.0, description="Epoch of the first catalogue.")
+    extinction_epoch_yr: Finite = Field(
+        default=1991.25, description="Epoch of the second catalogue."
+    )
+    astrometry_completeness: Fraction = Field(default=0.98, description="Share of stars it holds.")
+    extinction_completeness: Fraction = Field(default=0.95, description="Share of stars it holds.")
     missing_proper_motion_fraction: Fraction = Field(
-        0.01, description="Share of its stars that the first catalogue gives no motion."
+        default=0.01, description="Share of its stars that the first catalogue gives no motion."
     )
     duplicate_fraction: Fraction = Field(
-        0.002, description="Share of stars that the second catalogue lists twice."
+        default=0.002, description="Share of stars that the second catalogue lists twice."
     )
     double_fraction: Fraction = Field(
-        0.01, description="Share of stars with a companion in the first catalogue only."
+        default=0.01, description="Share of stars with a companion in the first catalogue only."
     )
     double_separation_arcsec: tuple[Positive, Positive] = Field(
-        (0.3, 3.0), description="Range of the companions' separations."
+        default=(0.3, 3.0), description="Range of the companions' separations."
     )
     spurious_fraction: Fraction = Field(
-        0.01, description="Rows of each catalogue that are no star, over its stars."
+        default=0.01, description="Rows of each catalogue that are no star, over its stars."
     )
 
 
@@ -214,6 +242,6 @@ class Mock(Section):
 
     truth: Truth = Field(description="The dust.")
     stars: MockStars = Field(description="The stars.")
-    extinction: MockExtinction = Field(MockExtinction(), description="Their extinctions.")
-    astrometry: MockAstrometry = Field(MockAstrometry(), description="Their astrometry.")
-    catalogues: MockCatalogues = Field(MockCatalogues(), description="The two catalogues.")
+    extinction: MockExtinction = Field(default=MockExtinction(), description="Their extinctions.")
+    astrometry: MockAstrometry = Field(default=MockAstrometry(), description="Their astrometry.")
+    catalogues: MockCatalogues = Field(default=MockCatalogues(), description="The two catalogues.")

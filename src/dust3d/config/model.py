@@ -20,12 +20,16 @@ class FourierFits(Section):
     orders: tuple[Order, ...] = Field(
         min_length=1, description="Highest mode along each axis, one entry per fit, rising."
     )
-    ball: bool = Field(True, description="Keep only modes inside the ellipsoid of these orders.")
+    ball: bool = Field(
+        default=True, description="Keep only modes inside the ellipsoid of these orders."
+    )
     form: Literal["cos_sin", "amplitude_phase"] = Field(
-        "cos_sin", description="How coefficients are written: a cos + b sin, or c cos(k x + phi)."
+        default="cos_sin",
+        description="How coefficients are written: a cos + b sin, or c cos(k x + phi).",
     )
     warm_start: bool = Field(
-        True, description="Start each order from the one below; if false, orders run in parallel."
+        default=True,
+        description="Start each order from the one below; if false, orders run in parallel.",
     )
 
     @model_validator(mode="after")
@@ -45,11 +49,13 @@ class MLPFits(Section):
     """One fit for each shape of a network on Fourier features."""
 
     layers: tuple[tuple[Count, ...], ...] = Field(
-        (), description="Widths of the hidden layers, one entry per fit."
+        default=(), description="Widths of the hidden layers, one entry per fit."
     )
-    features: Count = Field(48, description="Random Fourier features fed to the first layer.")
+    features: Count = Field(
+        default=48, description="Random Fourier features fed to the first layer."
+    )
     feature_scale_kpc: Positive = Field(
-        0.3, description="Wavelengths of the features are drawn around this one."
+        default=0.3, description="Wavelengths of the features are drawn around this one."
     )
 
 
@@ -57,24 +63,32 @@ class ConstantMean(Section):
     """ln rho has one mean everywhere, fitted."""
 
     kind: Literal["constant"] = "constant"
-    density_mag_per_kpc: Positive = Field(0.5, description="exp of the prior mean of ln rho.")
-    std: Positive = Field(1.0, description="Prior standard deviation of the mean of ln rho.")
+    density_mag_per_kpc: Positive = Field(
+        default=0.5, description="exp of the prior mean of ln rho."
+    )
+    std: Positive = Field(
+        default=1.0, description="Prior standard deviation of the mean of ln rho."
+    )
 
 
 class VerticalMean(Section):
     """ln rho has a mean that depends on |z + z0|: a cubic spline, flat in the plane."""
 
     kind: Literal["vertical"]
-    density_mag_per_kpc: Positive = Field(0.5, description="exp of the prior mean in the plane.")
-    std: Positive = Field(1.0, description="Prior standard deviation in the plane.")
+    density_mag_per_kpc: Positive = Field(
+        default=0.5, description="exp of the prior mean in the plane."
+    )
+    std: Positive = Field(default=1.0, description="Prior standard deviation in the plane.")
     knots_kpc: tuple[NonNegative, ...] = Field(
-        (0.0, 0.05, 0.1, 0.2, 0.4), min_length=3, description="Heights of the knots, from 0."
+        default=(0.0, 0.05, 0.1, 0.2, 0.4),
+        min_length=3,
+        description="Heights of the knots, from 0.",
     )
     step_std: Positive = Field(
-        0.5, description="Standard deviation of the random walk from knot to knot."
+        default=0.5, description="Standard deviation of the random walk from knot to knot."
     )
-    offset_kpc: Finite = Field(0.015, description="Prior mean of z0, the Sun's height.")
-    offset_std_kpc: Positive = Field(0.010, description="Prior standard deviation of z0.")
+    offset_kpc: Finite = Field(default=0.015, description="Prior mean of z0, the Sun's height.")
+    offset_std_kpc: Positive = Field(default=0.010, description="Prior standard deviation of z0.")
 
     @model_validator(mode="after")
     def _knots_rise_from_zero(self):
@@ -90,49 +104,49 @@ class Prior(Section):
     """Prior of ln rho: a Gaussian field; amplitudes fall as (k0^2 + k^2)^(-slope / 2)."""
 
     std: Positive = Field(
-        1.5,
+        default=1.5,
         description="Standard deviation of ln rho about its mean, "
         "from all modes longer than `std_scale_kpc`.",
     )
     std_scale_kpc: Positive | None = Field(
-        None,
+        default=None,
         description="Shortest wavelength that counts in `std`; none: the highest order's of "
         "each fit, so that fits of different order then have different priors.",
     )
-    slope: NonNegative = Field(1.8, description="Slope of the amplitudes.")
+    slope: NonNegative = Field(default=1.8, description="Slope of the amplitudes.")
     outer_scale_kpc: Positive | None = Field(
-        None, description="Outer scale 2 pi / k0; none makes a pure power law."
+        default=None, description="Outer scale 2 pi / k0; none makes a pure power law."
     )
-    mean: Mean = Field(ConstantMean(), description="Mean of ln rho.")
+    mean: Mean = Field(default=ConstantMean(), description="Mean of ln rho.")
 
 
 class Parameter(Section):
     """A positive number of the likelihood: its prior is log-normal."""
 
     median: Positive = Field(description="Prior median; the value itself if it is not fitted.")
-    ln_std: Positive = Field(0.5, description="Prior standard deviation of its logarithm.")
-    fit: bool = Field(True, description="Whether it is fitted.")
+    ln_std: Positive = Field(default=0.5, description="Prior standard deviation of its logarithm.")
+    fit: bool = Field(default=True, description="Whether it is fitted.")
 
 
 class Likelihood(Section):
     """Extinctions given the field: sigma^2 = f^2 sigma_star^2 + s0^2 + c int rho^2 ds."""
 
     kind: Literal["gaussian", "student_t"] = Field(
-        "gaussian", description="Gaussian, or Student-t against outliers."
+        default="gaussian", description="Gaussian, or Student-t against outliers."
     )
-    degrees_of_freedom: Positive = Field(4.0, description="Of Student-t.")
+    degrees_of_freedom: Positive = Field(default=4.0, description="Of Student-t.")
     error_inflation: Parameter = Field(
-        Parameter(median=1.0, ln_std=0.3), description="f, multiplies the stated errors."
+        default=Parameter(median=1.0, ln_std=0.3), description="f, multiplies the stated errors."
     )
     floor_mag: Parameter | None = Field(
-        None, description="s0, an error that every star has; none: 0."
+        default=None, description="s0, an error that every star has; none: 0."
     )
     substructure_kpc: Parameter | None = Field(
-        None,
+        default=None,
         description="c, grows with the dust crossed, for structure finer than the field; none: 0.",
     )
     zero_point_std_mag: NonNegative = Field(
-        0.0,
+        default=0.0,
         description="Prior standard deviation, in E(B-V), of a zero point per class; 0 fits none.",
     )
 
@@ -141,16 +155,18 @@ class ProductionRays(Section):
     """Density on a grid, rays as a sparse matrix star x voxel."""
 
     oversampling: Annotated[float, Field(ge=1)] = Field(
-        3.0, description="Voxels per half-wavelength of the highest mode along each axis."
+        default=3.0, description="Voxels per half-wavelength of the highest mode along each axis."
     )
     voxel_kpc: Positive | None = Field(
-        None,
+        default=None,
         description="Voxel size for fields without an order (networks); none: half of "
         "fits.mlp.feature_scale_kpc over the oversampling.",
     )
-    step_voxels: Positive = Field(0.5, description="Step of the quadrature along a ray, in voxels.")
+    step_voxels: Positive = Field(
+        default=0.5, description="Step of the quadrature along a ray, in voxels."
+    )
     max_error_sigma: Positive = Field(
-        0.5,
+        default=0.5,
         description="Largest 99th percentile of |A - exact A| in units of each star's sigma; "
         "the grid is refined until it holds.",
     )
@@ -160,10 +176,13 @@ class ExactRays(Section):
     """Gauss-Legendre nodes on every ray."""
 
     nodes: int | None = Field(
-        None, ge=2, le=4096, description="Nodes per ray; none: from the order and the distances."
+        default=None,
+        ge=2,
+        le=4096,
+        description="Nodes per ray; none: from the order and the distances.",
     )
     max_error_sigma: Positive = Field(
-        0.1,
+        default=0.1,
         description="Largest 99.9th percentile of |A_n - A_2n| in units of the smallest "
         "sigma on the fitted field; else the nodes are doubled.",
     )
@@ -172,11 +191,11 @@ class ExactRays(Section):
 class ReferenceRays(Section):
     """The neural ODE dA/dt = |x| rho(t x), solved adaptively by diffrax."""
 
-    solver: Literal["dopri5", "tsit5"] = Field("dopri5", description="Runge-Kutta pair.")
-    rtol: Positive = Field(1e-7, description="Relative tolerance.")
-    atol: Positive = Field(1e-5, description="Absolute tolerance [mag].")
+    solver: Literal["dopri5", "tsit5"] = Field(default="dopri5", description="Runge-Kutta pair.")
+    rtol: Positive = Field(default=1e-7, description="Relative tolerance.")
+    atol: Positive = Field(default=1e-5, description="Absolute tolerance [mag].")
     adjoint: Literal["recursive_checkpoint", "direct", "backsolve"] = Field(
-        "recursive_checkpoint", description="How gradients pass the solver."
+        default="recursive_checkpoint", description="How gradients pass the solver."
     )
 
 
@@ -184,15 +203,17 @@ class Rays(Section):
     """From density to extinction."""
 
     method: Literal["production", "exact", "reference"] = Field(
-        "production", description="Which path the optimiser takes."
+        default="production", description="Which path the optimiser takes."
     )
-    production: ProductionRays = Field(ProductionRays(), description="Sparse rays on a grid.")
-    exact: ExactRays = Field(ExactRays(), description="Quadrature on nodes.")
-    reference: ReferenceRays = Field(ReferenceRays(), description="diffrax.")
+    production: ProductionRays = Field(
+        default=ProductionRays(), description="Sparse rays on a grid."
+    )
+    exact: ExactRays = Field(default=ExactRays(), description="Quadrature on nodes.")
+    reference: ReferenceRays = Field(default=ReferenceRays(), description="diffrax.")
 
 
 class Fits(Section):
     """The grid of models."""
 
     fourier: FourierFits = Field(description="Fourier series.")
-    mlp: MLPFits = Field(MLPFits(), description="Networks.")
+    mlp: MLPFits = Field(default=MLPFits(), description="Networks.")

@@ -11,12 +11,14 @@ class Adam(Section):
     """Minibatch Adam in whitened parameters, the learning rate falling as a cosine."""
 
     kind: Literal["adam"] = "adam"
-    epochs: Count = Field(60, description="Passes over the stars.")
-    batch: Count = Field(4096, description="Stars per step.")
+    epochs: Count = Field(default=60, description="Passes over the stars.")
+    batch: Count = Field(default=4096, description="Stars per step.")
     learning_rate: tuple[Positive, Positive] = Field(
-        (0.05, 0.0005), description="First and last learning rate."
+        default=(0.05, 0.0005), description="First and last learning rate."
     )
-    b2: Annotated[float, Field(gt=0, lt=1)] = Field(0.98, description="Decay of second moments.")
+    b2: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.98, description="Decay of second moments."
+    )
 
 
 class OriginalStage(Section):
@@ -37,11 +39,13 @@ class Original(Section):
     """
 
     kind: Literal["original"]
-    batch: Count = Field(4096, description="Stars per step.")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.5, description="Of SGD.")
-    clip_norm: Positive = Field(100.0, description="Largest norm of a gradient.")
-    start_slope: NonNegative = Field(6.0, description="Slope of the random first field.")
-    start_amplitude: Positive = Field(0.1, description="Amplitude of the random first field.")
+    batch: Count = Field(default=4096, description="Stars per step.")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.5, description="Of SGD.")
+    clip_norm: Positive = Field(default=100.0, description="Largest norm of a gradient.")
+    start_slope: NonNegative = Field(default=6.0, description="Slope of the random first field.")
+    start_amplitude: Positive = Field(
+        default=0.1, description="Amplitude of the random first field."
+    )
     stages: tuple[OriginalStage, ...] = Field(min_length=1, description="In this order.")
 
     @model_validator(mode="after")
@@ -58,12 +62,12 @@ class Original(Section):
 class Newton(Section):
     """Gauss-Newton steps on exact rays with the dense Hessian, after the optimiser."""
 
-    max_steps: int = Field(4, ge=0, description="Steps at most; 0 switches it off.")
+    max_steps: int = Field(default=4, ge=0, description="Steps at most; 0 switches it off.")
     max_parameters: Count = Field(
-        4000, description="Fields with more parameters are left as the optimiser ended."
+        default=4000, description="Fields with more parameters are left as the optimiser ended."
     )
     tolerance: Positive = Field(
-        1e-3,
+        default=1e-3,
         description="Stop once a step would raise the log posterior by less than this "
         "times the number of stars.",
     )
@@ -73,13 +77,20 @@ class Optimiser(Section):
     """From the first guess to the maximum."""
 
     method: Annotated[Adam | Original, Field(discriminator="kind")] = Field(
-        Adam(), description="The workhorse."
+        default=Adam(), description="The workhorse."
     )
-    mlp_method: Adam = Field(Adam(), description="The workhorse of networks.")
-    newton: Newton = Field(Newton(), description="The polish.")
-    precision: Literal["float32", "float64"] = Field("float32", description="Of the workhorse.")
-    checkpoint_every_s: NonNegative = Field(30.0, description="Seconds between checkpoints.")
-    evaluate_every_epochs: Count = Field(2, description="Epochs between held-out scores.")
+    mlp_method: Adam = Field(default=Adam(), description="The workhorse of networks.")
+    newton: Newton = Field(default=Newton(), description="The polish.")
+    precision: Literal["float32", "float64"] = Field(
+        default="float32", description="Of the workhorse."
+    )
+    checkpoint_every_s: NonNegative = Field(
+        default=30.0, description="Seconds between checkpoints."
+    )
+    evaluate_every_epochs: Count = Field(default=2, description="Epochs between held-out scores.")
     snapshots: int = Field(
-        24, ge=0, le=200, description="States of the field kept in the history, for the animation."
+        default=24,
+        ge=0,
+        le=200,
+        description="States of the field kept in the history, for the animation.",
     )

@@ -17,12 +17,13 @@ class Scores(Section):
     """How fits are judged."""
 
     box_fraction: Fraction = Field(
-        0.8, description="Part of each half-width inside which fields are compared."
+        default=0.8, description="Part of each half-width inside which fields are compared."
     )
-    neighbours: Count = Field(20, description="Stars in the nearest-neighbour baseline.")
-    shells: Count = Field(12, description="Shells of |k| and of distance.")
+    neighbours: Count = Field(default=20, description="Stars in the nearest-neighbour baseline.")
+    shells: Count = Field(default=12, description="Shells of |k| and of distance.")
     pixel_nside: Literal[1, 2, 4, 8, 16] = Field(
-        4, description="HEALPix pixels of the sky that count as independent in standard errors."
+        default=4,
+        description="HEALPix pixels of the sky that count as independent in standard errors.",
     )
 
 
@@ -32,19 +33,23 @@ class Direction(Section):
     name: str = Field(description="Shown in figures.")
     l_deg: float = Field(ge=-360, le=360, description="Galactic longitude.")
     b_deg: float = Field(ge=-90, le=90, description="Galactic latitude.")
-    distance_kpc: Positive | None = Field(None, description="Published distance, if any.")
+    distance_kpc: Positive | None = Field(default=None, description="Published distance, if any.")
 
 
 class Plots(Section):
     """Figures. Nothing here changes a fit."""
 
-    dpi: int = Field(140, ge=40, le=600, description="Resolution of the figures.")
-    colour_map: str = Field("viridis", description="Colours of densities (a matplotlib name).")
-    slices_kpc: tuple[float, ...] = Field((0.0,), description="Heights z of the slices shown.")
+    dpi: int = Field(default=140, ge=40, le=600, description="Resolution of the figures.")
+    colour_map: str = Field(
+        default="viridis", description="Colours of densities (a matplotlib name)."
+    )
+    slices_kpc: tuple[float, ...] = Field(
+        default=(0.0,), description="Heights z of the slices shown."
+    )
     sky_distances_kpc: tuple[Positive, ...] = Field(
-        (),
+        default=(),
         description="Distances to which the sky maps integrate; empty: 0.25, 0.5 and 0.8 of "
         "the box's largest half-width.",
     )
-    animation: bool = Field(False, description="Make a film of each fit's training.")
-    marks: tuple[Direction, ...] = Field((), description="Directions to mark.")
+    animation: bool = Field(default=False, description="Make a film of each fit's training.")
+    marks: tuple[Direction, ...] = Field(default=(), description="Directions to mark.")

@@ -27,19 +27,23 @@ class Config(Section):
     )
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of every random number.")
     box: Box = Field(description="The box of the field.")
-    mock: Mock | None = Field(None, description="A mock sky; or give `catalogues`.")
-    catalogues: Catalogues | None = Field(None, description="Real stars; or give `mock`.")
-    crossmatch: Crossmatch = Field(Crossmatch(), description="Pairing of the two catalogues.")
-    selection: Selection = Field(Selection(), description="Which stars are used.")
-    heldout: Heldout = Field(Heldout(), description="Stars kept from the fits.")
+    mock: Mock | None = Field(default=None, description="A mock sky; or give `catalogues`.")
+    catalogues: Catalogues | None = Field(default=None, description="Real stars; or give `mock`.")
+    crossmatch: Crossmatch = Field(
+        default=Crossmatch(), description="Pairing of the two catalogues."
+    )
+    selection: Selection = Field(default=Selection(), description="Which stars are used.")
+    heldout: Heldout = Field(default=Heldout(), description="Stars kept from the fits.")
     fits: Fits = Field(description="The grid of models.")
-    prior: Prior = Field(Prior(), description="Prior of the field.")
-    likelihood: Likelihood = Field(Likelihood(), description="Likelihood of the extinctions.")
-    rays: Rays = Field(Rays(), description="From density to extinction.")
-    optimiser: Optimiser = Field(Optimiser(), description="How the maximum is found.")
+    prior: Prior = Field(default=Prior(), description="Prior of the field.")
+    likelihood: Likelihood = Field(
+        default=Likelihood(), description="Likelihood of the extinctions."
+    )
+    rays: Rays = Field(default=Rays(), description="From density to extinction.")
+    optimiser: Optimiser = Field(default=Optimiser(), description="How the maximum is found.")
     map: Map = Field(description="The grid of the maps.")
-    scores: Scores = Field(Scores(), description="How fits are judged.")
-    plots: Plots = Field(Plots(), description="Figures.")
+    scores: Scores = Field(default=Scores(), description="How fits are judged.")
+    plots: Plots = Field(default=Plots(), description="Figures.")
 
     @model_validator(mode="after")
     def _one_source_of_stars(self):
