@@ -136,7 +136,9 @@ def _read_fits(path: Path) -> Table:
     with fits.open(path, memmap=False) as units:
         tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
-            raise TableError(f"{path}: holds no table extension; give a FITS table")
+            raise TableError(
+                f"{path}: holds no whole table extension; the file is truncated or no FITS table"
+            )
         _refuse_repeated(path, [str(column.name) for column in tables[0].columns or ()])
         return Table.read(tables[0], character_as_bytes=False)
 

@@ -1,0 +1,80 @@
+"""Star tables written and read back, and what damaged ones are told."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.table import QTable
+
+from dust3d.errors import TableError
+from dust3d.io.tables import in_unit, integers, meta, read_table, rows_of, texts, write_table
+
+
+@pytest.fixture
+def table() -> QTable:
+    stars = QTable(
+        {
+            "source_id": np.array([2**62 + 1, 7], dtype=np.int64),
+            "ra": [10.0, 20.0] * u.deg,
+            "parallax": [1.5, np.nan] * u.mas,
+            "class": np.array(["A0-4", ""]),
+            "ambiguous": [True, False],
+        }
+    )
+    stars.meta = {"epoch_yr": 2016.0, "provenance": {"seed": 3, "versions": {"numpy": "2"}}}
+    return stars
+
+
+def test_a_table_reads_back_with_ids_units_and_meta(tmp_path, table):
+    write_table(tmp_path / "stars.h5", table)
+    back = read_table(tmp_path / "stars.h5")
+    assert integers(back, "source_id")[0] == 2**62 + 1
+    assert back["source_id"].dtype == np.int64
+    assert back["ra"].unit == u.deg
+    np.testing.assert_array_equal(in_unit(back, "parallax", "arcsec"), [1.5e-3, np.nan])
+    assert texts(back, "class").tolist() == ["A0-4", ""]
+    assert meta(back)["provenance"]["versions"] == {"numpy": "2"}
+
+
+def test_astropy_alone_opens_it(tmp_path, table):
+    write_table(tmp_path / "stars.h5", table)
+    assert QTable.read(tmp_path / "stars.h5", path="stars")["ra"].unit == u.deg
+
+
+def test_columns_are_chosen_and_absent_ones_named(tmp_path, table):
+    write_table(tmp_path / "stars.h5", table)
+    assert read_table(tmp_path / "stars.h5", ["ra"]).colnames == ["ra"]
+    with pytest.raises(TableError, match=r"stars\.h5: no column 'distance'.*it has: source_id"):
+        read_table(tmp_path / "stars.h5", ["ra", "distance"])
+
+
+def test_a_column_that_is_not_there_is_nan(table):
+    assert np.isnan(in_unit(table, "pmra", "mas / yr")).all()
+
+
+def test_rows_keep_meta(table):
+    assert meta(rows_of(table, np.array([False, True])))["epoch_yr"] == 2016.0
+
+
+def test_damaged_tables_are_refused_with_the_file_and_the_remedy(tmp_path, table):
+    path = tmp_path / "stars.h5"
+    with pytest.raises(TableError, match=r"stars\.h5: no such file; run the workflow"):
+        read_table(path)
+    write_table(path, table)
+    whole = path.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"x" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(TableError, match=r"stars\.h5: damaged .*remove the file"):
+            read_table(path)
+    table[:0].write(path, path="stars", overwrite=True, serialize_meta=True)
+    with pytest.raises(TableError, match="0 rows"):
+        read_table(path)
+    table.write(path, path="other", overwrite=True, serialize_meta=True)
+    with pytest.raises(TableError, match=r"holds no table 'stars', but other"):
+        read_table(path)
+
+
+def test_python_objects_are_never_written(tmp_path):
+    table = QTable({"class": np.array(["A", None], dtype=object)})
+    with pytest.raises(TableError, match="Python objects"):
+        write_table(tmp_path / "stars.h5", table)
+    assert list(tmp_path.iterdir()) == []
