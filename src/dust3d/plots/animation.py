@@ -1,14 +1,18 @@
 """A film of a fit's training: the field as it grows, and the score beneath it."""
 
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterable, Iterator, Mapping
 
 import matplotlib
 import numpy as np
+import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
-from dust3d.plots.layout import Grid
+from dust3d.plots.layout import Grid, inner_ticks
 from dust3d.plots.planes import draw_plane
+from dust3d.plots.slices import slice_density
 from dust3d.plots.style import (
     BLUE,
     DENSITY,
@@ -25,7 +29,7 @@ def training_figure(
     name: str,
     history: Mapping[str, np.ndarray],
     frame: int,
-    truth: np.ndarray | None = None,
+    truth: xr.Dataset | None = None,
     *,
     colours: str = "viridis",
 ) -> Figure:
@@ -41,7 +45,7 @@ def training_figure(
     frame
         Which snapshot.
     truth
-        True density [mag / kpc] on the snapshots' grid.
+        True map with `density` [mag / kpc] on dims (x, y, z) [kpc].
     colours
         Colour map of the density.
     """
@@ -49,17 +53,18 @@ def training_figure(
     states = np.exp(np.asarray(history["snapshots/ln_density"], dtype=float))
     epochs = np.asarray(history["snapshots/epoch"], dtype=float)
     # one scale for the whole film: the truth's, or the last state's
-    norm = density_norm(truth if truth is not None else states[-1])
-    panels = [(fit_label(name), states[frame])]
+    panels = [(fit_label(name), x, y, states[frame])]
     if truth is not None:
-        panels.append(("truth", truth))
+        known = slice_density(truth, 0.0)
+        panels.append(("truth", truth["x"].values, truth["y"].values, known))
+    norm = density_norm(states[-1] if truth is None else known)
     width = 3.0
     height = width * float(np.ptp(y) / np.ptp(x))
     grid = Grid([width] * len(panels), [height], right=0.95, bottom=2.15, top=0.32)
-    for ax, (title, values) in zip(grid.axes[0], panels, strict=True):
-        draw_plane(ax, x, y, values, norm, matplotlib.colormaps[colours])
+    for ax, (title, across, up, values) in zip(grid.axes[0], panels, strict=True):
+        draw_plane(ax, across, up, values, norm, matplotlib.colormaps[colours])
         ax.set(title=title, xlabel=r"$x$ [kpc]")
-        ax.locator_params(nbins=4)
+        ax.set_xticks(inner_ticks(*ax.get_xlim(), 4))
     grid.axes[0, 0].set_ylabel(r"$y$ [kpc]")
     for ax in grid.axes[0, 1:]:
         ax.tick_params(labelleft=False)
@@ -91,7 +96,7 @@ def _limit(ax, history: Mapping[str, np.ndarray]) -> None:
 def training_film(
     name: str,
     history: Mapping[str, np.ndarray],
-    truth: np.ndarray | None = None,
+    truth: xr.Dataset | None = None,
     *,
     colours: str = "viridis",
     dpi: int = 80,
@@ -103,3 +108,26 @@ def training_film(
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def gif(frames: Iterable[np.ndarray], *, seconds: float = 0.25, comment: str = "") -> bytes:
+    """A film as the bytes of a GIF that repeats for ever and rests on its last picture.
+
+    Parameters
+    ----------
+    frames
+        Pictures of one size, uint8 of shape (height, width, 3).
+    seconds
+        Time of each picture; the last one stays ten times as long.
+    comment
+        Text stored in the file.
+    """
+    pictures = [Image.fromarray(frame).quantize(128) for frame in frames]
+    times = [round(1000 * seconds)] * len(pictures)
+    times[-1] *= 10
+    stream = io.BytesIO()
+    pictures[0].save(
+        stream, format="GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0,
+        comment=comment.encode(),
+    )
+    return stream.getvalue()

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dust3d.plots.layout import Grid, PlainNumbers
-from dust3d.plots.style import BLUE, GREY, SKY, VERMILION, styled
+from dust3d.plots.style import BLUE, GREY, PURPLE, SKY, VERMILION, styled
 
 
 @styled
@@ -15,6 +15,7 @@ def crossmatch_figure(
     counts: np.ndarray,
     *,
     radius_arcsec: float,
+    ambiguous: np.ndarray | None = None,
     chance_pairs: float | None = None,
     facts: Mapping[str, str] | None = None,
 ) -> Figure:
@@ -26,6 +27,8 @@ def crossmatch_figure(
         Histogram of the separations of accepted pairs after moving to one epoch.
     radius_arcsec
         Largest separation of a pair.
+    ambiguous
+        Counts of the pairs for which another candidate was about as near.
     chance_pairs
         Pairs that a shifted sky gives inside the radius; spread as the area, they are the level
         below which separations mean nothing.
@@ -42,6 +45,9 @@ def crossmatch_figure(
         edges = np.concatenate([[edges[1] / 2], edges[1:]])
     ax.stairs(counts, edges, fill=True, color=SKY, alpha=0.6)
     ax.stairs(counts, edges, color=BLUE, lw=1.1, label=f"{counts.sum():.0f} pairs")
+    if ambiguous is not None:
+        ax.stairs(ambiguous, edges, color=PURPLE, lw=1.2,
+                  label=f"{np.sum(ambiguous):.0f} of them ambiguous")
     ax.axvline(radius_arcsec, color=VERMILION, ls="--", lw=1.2,
                label=f"radius {radius_arcsec:g} arcsec")
     if chance_pairs is not None:

@@ -12,7 +12,13 @@ _SCORE = "log predictive density per star\n[ln (1 / mag)]"
 
 
 @styled
-def history_figure(name: str, history: Mapping[str, np.ndarray]) -> Figure:
+def history_figure(
+    name: str,
+    history: Mapping[str, np.ndarray],
+    *,
+    parameters: int | None = None,
+    stars: int | None = None,
+) -> Figure:
     """Loss, and train and held-out score, against epoch.
 
     Parameters
@@ -22,6 +28,8 @@ def history_figure(name: str, history: Mapping[str, np.ndarray]) -> Figure:
     history
         Arrays `epoch`, `loss`, `train_score`, `heldout_score` of one length (NaN where a value was
         not computed) and optionally `seconds`.
+    parameters, stars
+        Their numbers, for the title.
     """
     grid = Grid([5.6], [2.1, 2.4], left=0.8, gap_y=0.12, top=0.35)
     loss, score = grid.axes[:, 0]
@@ -32,7 +40,7 @@ def history_figure(name: str, history: Mapping[str, np.ndarray]) -> Figure:
     loss.set_ylabel("loss")
     _limit_start(loss, values[seen])
     loss.tick_params(labelbottom=False)
-    loss.set_title(_title(name, history))
+    loss.set_title(_title(name, history, parameters, stars))
     scores = (("train_score", "train", BLUE, "o"), ("heldout_score", "held out", VERMILION, "s"))
     for key, label, colour, marker in scores:
         values = np.asarray(history[key], dtype=float)
@@ -48,10 +56,16 @@ def history_figure(name: str, history: Mapping[str, np.ndarray]) -> Figure:
     return grid.figure
 
 
-def _title(name: str, history: Mapping[str, np.ndarray]) -> str:
+def _title(
+    name: str, history: Mapping[str, np.ndarray], parameters: int | None, stars: int | None
+) -> str:
+    parts = [fit_label(name)]
+    parts += [f"{parameters} parameters"] if parameters is not None else []
+    parts += [f"{stars} stars"] if stars is not None else []
     seconds = np.asarray(history.get("seconds", []), dtype=float)
     seconds = seconds[np.isfinite(seconds)]
-    return fit_label(name) + (f", {seconds[-1]:.0f} s" if seconds.size else "")
+    parts += [f"{seconds[-1]:.0f} s"] if seconds.size else []
+    return ", ".join(parts)
 
 
 def _limit_start(ax, values: np.ndarray, sign: int = 1) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
 
 
 class Grid:
@@ -123,3 +124,23 @@ class PlainNumbers(LogFormatter):
         factor = x / 10.0**exponent
         head = "" if np.isclose(factor, 1) else rf"{factor:.2g}\times"
         return rf"${head}10^{{{exponent}}}$"
+
+
+def inner_ticks(low: float, high: float, number: int) -> np.ndarray:
+    """Ticks that keep off the ends, where they would meet those of the next panel."""
+    ticks = MaxNLocator(number).tick_values(low, high)
+    margin = 0.04 * (high - low)
+    return ticks[(ticks > low + margin) & (ticks < high - margin)]
+
+
+def number_log_axis(axis: Axis) -> None:
+    """Plain numbers at powers of ten, and at 2 and 5 in between where there is room."""
+    low, high = sorted(axis.get_view_interval())
+    leading = (2, 5) if high < 100 * low else (3,) if high < 1000 * low else ()
+
+    def between(x: float, _: int | None = None) -> str:
+        first = round(x / 10.0 ** np.floor(np.log10(x) + 1e-9))
+        return f"{x:g}" if first in leading else ""
+
+    axis.set_major_formatter(PlainNumbers())
+    axis.set_minor_formatter(between)

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from dust3d.plots.layout import Grid, PlainNumbers
+from dust3d.plots.layout import Grid, number_log_axis
 from dust3d.plots.style import BLACK, GREY, NO_DATA, VERMILION, WAVENUMBER, fit_label, styled
 
 _AMPLITUDE = r"amplitude of $\ln\rho$"
@@ -99,7 +99,7 @@ def mode_figure(
     high = float(finite.max()) if finite.size else 1.0
     norm = LogNorm(max(high * 1e-4, float(np.percentile(finite, 1)) if finite.size else 1e-4), high)
     widths = [2.7, 1.9, 3.0] if deep else [2.7, 3.4]
-    gaps = [0.62, 1.65] if deep else [1.65]
+    gaps = [0.62, 1.4] if deep else [1.4]
     grid = Grid(widths, [2.7], gap_x=gaps, left=0.6, right=0.15)
     _draw_plane(grid.axes[0, 0], modes, half_widths, plane, norm, colours)
     grid.axes[0, 0].set_title(fit_label(name))
@@ -159,6 +159,5 @@ def _draw_radial(
     shown = amplitude[amplitude > 0]
     if shown.size:
         ax.set_ylim(bottom=float(np.percentile(shown, 0.5)) / 2)
-    ax.xaxis.set_major_formatter(PlainNumbers())
-    ax.xaxis.set_minor_formatter(PlainNumbers() if k.max() < 4 * k.min() else lambda x, _: "")
+    number_log_axis(ax.xaxis)
     ax.legend(loc="lower left")

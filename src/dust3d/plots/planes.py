@@ -97,9 +97,20 @@ def draw_sun(ax: Axes) -> None:
 
 
 def draw_marks(
-    ax: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], *, fontsize: float = 7.0
+    ax: Axes,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    longitudes_deg: Sequence[float] = (),
+    ray_names: Sequence[str] = (),
+    *,
+    fontsize: float = 7.0,
 ) -> None:
-    """Crosses at points of the panel, their names where they hide neither each other nor them."""
+    """Crosses at points, dotted rays towards longitudes, and names that hide none of these."""
+    reach = 0.8 * min(np.abs([*ax.get_xlim(), *ax.get_ylim()]))
+    tips = [(reach * np.cos(a), reach * np.sin(a)) for a in np.deg2rad(longitudes_deg)]
+    for x, y in tips:
+        ax.plot([0, x], [0, y], ls=":", lw=1.0, color="black", zorder=4,
+                path_effects=[patheffects.withStroke(linewidth=2.0, foreground="white")])
     inside = [
         (point, name) for point, name in zip(points, names, strict=True) if _inside(ax, point)
     ]
@@ -108,7 +119,10 @@ def draw_marks(
             x, y, "+", ms=6, mew=1.3, color="black", zorder=7,
             path_effects=[patheffects.withStroke(linewidth=2.8, foreground="white")],
         )
-    place_names(ax, [p for p, _ in inside], [n for _, n in inside], fontsize=fontsize)
+    place_names(
+        ax, [p for p, _ in inside] + tips, [n for _, n in inside] + list(ray_names),
+        fontsize=fontsize,
+    )
 
 
 def _inside(ax: Axes, point: tuple[float, float]) -> bool:
@@ -117,11 +131,13 @@ def _inside(ax: Axes, point: tuple[float, float]) -> bool:
 
 
 def place_names(
-    ax: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], *, fontsize: float
+    ax: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], *, fontsize: float,
+    avoid: Sequence[tuple[float, float]] = (),
 ) -> None:
     """Write names beside points, each at the first of eight sides that is free.
 
-    A name that fits nowhere is left out: the cross still shows the place.
+    `avoid` are places of other text. A name that fits nowhere is left out: its cross still
+    shows the place.
     """
     figure = ax.get_figure(root=True)
     pixels_per_point = figure.dpi / 72
@@ -130,6 +146,8 @@ def place_names(
     anchors = ax.transData.transform(np.array([*points, (0.0, 0.0)], dtype=float))
     size = 4.0 * pixels_per_point
     taken = [(x - size, y - size, x + size, y + size) for x, y in anchors]
+    for x, y in ax.transData.transform(np.asarray(avoid, dtype=float).reshape(-1, 2)):
+        taken.append((x - 2.6 * size, y - 1.6 * size, x + 2.6 * size, y + 1.6 * size))
     height = 1.15 * fontsize * pixels_per_point
     for i, name in enumerate(names):
         width = 0.56 * fontsize * pixels_per_point * len(name)

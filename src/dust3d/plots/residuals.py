@@ -101,8 +101,8 @@ def residual_figure(name: str, stars: Predictions, *, colours: str = "viridis") 
         Colour map of the numbers of stars.
     """
     grid = Grid(
-        [3.1, 3.1], [2.9, 2.5], left=0.65, right=0.2, top=0.35, bottom=3.45,
-        gap_x=1.05, gap_y=0.6,
+        [3.1, 3.1], [2.9, 2.5], left=0.65, right=0.2, top=0.35, bottom=3.75,
+        gap_x=1.25, gap_y=0.6,
     )
     _draw_against(grid, grid.axes[0, 0], stars, colours)
     _draw_pulls(grid.axes[0, 1], stars)
@@ -110,11 +110,11 @@ def residual_figure(name: str, stars: Predictions, *, colours: str = "viridis") 
     _draw_classes(grid.axes[1, 1], stars)
     grid.axes[0, 0].set_title(f"{fit_label(name)}: held-out stars")
     if np.ptp(np.nan_to_num(stars.b_deg)) < 1e-6:
-        _draw_longitude(grid.add(0.65, 0.5, 7.25, 2.2), stars)
+        _draw_longitude(grid.add(0.65, 0.5, 7.45, 2.4), stars)
     else:
-        ax = grid.add(1.15, 0.62, 5.0, 2.35, projection="mollweide")
+        ax = grid.add(1.15, 0.35, 5.4, 2.7, projection="mollweide")
         norm = _draw_sky(ax, stars)
-        bar = grid.add(6.35, 0.72, 0.12, 2.15)
+        bar = grid.add(6.75, 0.5, 0.12, 2.4)
         colour_bar(bar, norm, DIFFERENCE_MAP, "mean of " + _RESIDUAL)
     return grid.figure
 
@@ -169,7 +169,8 @@ def _draw_distance(ax: Axes, stars: Predictions) -> None:
         if rows.middle.size == 0:
             continue
         if label == "train":
-            ax.fill_between(rows.middle, rows.low, rows.high, color=colour, alpha=0.15, lw=0)
+            ax.fill_between(rows.middle, rows.low, rows.high, color=colour, alpha=0.15, lw=0,
+                            label="16 to 84 % (train)")
         ax.errorbar(rows.middle, rows.median, rows.error, fmt=marker, ms=3.5, color=colour, lw=1.0,
                     label=label)
         spans += [rows.low, rows.high]
@@ -179,7 +180,6 @@ def _draw_distance(ax: Axes, stars: Predictions) -> None:
         ax.set_ylim(-reach, reach)
     ax.set_xlim(left=0)
     ax.set(xlabel="distance [kpc]", ylabel=_RESIDUAL)
-    ax.plot([], [], color=BLUE, alpha=0.25, lw=6, label="16 to 84 % (train)")
     ax.legend(loc="upper left", ncols=3, columnspacing=0.9, handletextpad=0.4, fontsize=7)
 
 
@@ -215,7 +215,7 @@ def _draw_classes(ax: Axes, stars: Predictions) -> None:
 
 def _draw_sky(ax: Axes, stars: Predictions):
     good = np.isfinite(stars.residual_mag)
-    nside = next((n for n in (16, 8, 4, 2) if good.sum() / (12 * n * n) >= 6), 1)
+    nside = next((n for n in (16, 8, 4, 2) if good.sum() / (12 * n * n) >= 15), 1)
     pixels = healpix_means(stars.l_deg, stars.b_deg, stars.residual_mag, nside, least=3)
     l_edges, b_edges = sky_cells(1.0)
     norm = difference_norm(pixels, percentile=98)

@@ -127,7 +127,8 @@ def _name_marks(ax: Axes, marks: Sequence[Mark]) -> None:
     x, y = project(np.array([m.l_deg for m in marks]), np.array([m.b_deg for m in marks]))
     ax.plot(x, y, "+", ms=5, mew=1.1, color="black", zorder=7)
     ax.plot(x, y, "+", ms=7, mew=2.6, color="white", zorder=6)
-    place_names(ax, list(zip(x, y, strict=True)), [m.name for m in marks], fontsize=6.5)
+    place_names(ax, list(zip(x, y, strict=True)), [m.name for m in marks], fontsize=6.5,
+                avoid=[(tick, 0.06) for tick in ax.get_xticks()])
 
 
 def _ring_figure(

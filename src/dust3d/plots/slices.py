@@ -61,8 +61,8 @@ def _plane(
     flat = grid.sizes["z"] == 1
     nearest = tuple(
         mark for mark in marks
-        if mark.position is not None
-        and height == min(heights, key=lambda h: abs(h - float(mark.position[2])))
+        if mark.position is None
+        or height == min(heights, key=lambda h: abs(h - float(mark.position[2])))
     )
     reach = None
     if reach_kpc is not None and abs(height) < reach_kpc:

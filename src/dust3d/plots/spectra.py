@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dust3d.plots.layout import Grid, PlainNumbers
+from dust3d.plots.layout import Grid, number_log_axis
 from dust3d.plots.planes import edges
 from dust3d.plots.style import GREY, TRUTH, WAVENUMBER, Line, lines_for, styled
 
@@ -175,26 +175,18 @@ def _mark_resolutions(ax: Axes, recoveries: Sequence[Mapping], lines: Sequence[L
         ax.plot(k, 0.56, marker="v", ms=6.5, color=line.colour, ls="none", mec="white", mew=0.6)
         if len(lines) == 1:
             ax.annotate(
-                f"{1000 * resolution:.0f} pc", (k, 0.56), (6, 4), textcoords="offset points",
-                color=line.colour, fontsize=8,
+                f"{1000 * resolution:.0f} pc", (k, 0.5), (-4, -12), textcoords="offset points",
+                color=line.colour, fontsize=8, ha="right",
             )
 
 
 def _wave_axis(ax: Axes, *, bottom: bool) -> None:
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(PlainNumbers())
-    low, high = ax.get_xlim()
-    wide = np.log10(high / low) > 1.5
-    ax.xaxis.set_minor_formatter(lambda x, _: _minor(x, () if wide else (2, 5)))
+    number_log_axis(ax.xaxis)
     if bottom:
         ax.set_xlabel(WAVENUMBER)
     else:
         ax.tick_params(labelbottom=False, which="both")
-
-
-def _minor(x: float, leading: Sequence[int]) -> str:
-    first = round(x / 10.0 ** np.floor(np.log10(x) + 1e-9))
-    return f"{x:g}" if first in leading else ""
 
 
 def _scale_axis(ax: Axes) -> None:
@@ -202,8 +194,8 @@ def _scale_axis(ax: Axes) -> None:
     ax.tick_params(top=False, which="both")
     top = ax.secondary_xaxis("top", functions=(_half_wavelength, _half_wavelength))
     top.set_xlabel(r"half-wavelength $\pi/k$ [pc]")
-    top.xaxis.set_major_formatter(PlainNumbers())
-    top.xaxis.set_minor_formatter(lambda x, _: _minor(x, (2, 5)))
+    top.set_xlim(*(_half_wavelength(k) for k in ax.get_xlim()))
+    number_log_axis(top.xaxis)
 
 
 def _half_wavelength(k: np.ndarray) -> np.ndarray:

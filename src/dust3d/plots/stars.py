@@ -64,7 +64,7 @@ def star_figure(
     flat = reach[2] < 0.02 * reach[0]
     side = max(0.6, min(width, width * reach[2] / reach[0]))
     heights = [width] if flat else [width, side]
-    grid = Grid([width], heights, left=0.7, right=5.15, gap_y=0.5, top=0.25)
+    grid = Grid([width], heights, left=0.7, right=5.45, gap_y=0.5, top=0.25)
     size = float(np.clip(9e3 / max(chosen.size, 1), 0.6, 9.0))
     for ax, axes in zip(grid.axes[:, 0], [(0, 1), (0, 2)][: len(heights)], strict=True):
         _scatter(ax, positions[chosen], extinction[chosen], axes, reach, norm, colours, size)
@@ -101,10 +101,15 @@ def _scatter(
 
 
 def _against_distance(grid: Grid, stars: Stars, colours: str) -> None:
-    height = 1.75 if grid.height < 5.5 else 2.0
-    left = grid.width - 4.05
-    counts_ax = grid.add(left, grid.height - 0.25 - height, 3.2, height)
-    dust_ax = grid.add(left, 0.45, 3.2, grid.height - height - 0.25 - 0.45 - 0.5)
+    left, bottom = grid.width - 4.05, 0.45
+    top = grid.height - 0.25
+    # in line with the panels at the left; one panel alone is shared by both
+    boxes = [ax.get_position() for ax in grid.axes[:, 0]]
+    gap = 0.5
+    low = boxes[1].height * grid.height if len(boxes) > 1 else (top - bottom - gap) / 2
+    low = min(max(low, 1.3), 2.2)
+    counts_ax = grid.add(left, bottom, 3.2, low)
+    dust_ax = grid.add(left, bottom + low + gap, 3.2, top - bottom - low - gap)
     held = np.asarray(stars.heldout, dtype=bool)
     distance = np.asarray(stars.distance_kpc, dtype=float)
     bins = np.linspace(0, float(np.nanmax(distance, initial=1e-3)), 41)

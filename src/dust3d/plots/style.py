@@ -1,14 +1,16 @@
 """One look for all figures: type, colours that colour-blind readers can tell apart, units."""
 
 import functools
+import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
 
 from dust3d.conventions import DENSITY_UNIT, EXTINCTION_UNIT
 
@@ -81,8 +83,18 @@ class Line:
 
     label: str
     colour: str
-    dashes: str
+    dashes: str | tuple
     marker: str
+
+
+def png(figure: Figure, *, dpi: int, texts: Mapping[str, str]) -> bytes:
+    """A figure as the bytes of a PNG, with texts in its metadata."""
+    stream = io.BytesIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_RC)
+        figure.savefig(stream, format="png", dpi=dpi, metadata=dict(texts))
+    return stream.getvalue()
 
 
 def fit_label(name: str) -> str:

@@ -8,9 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from dust3d.plots.layout import Grid
+from dust3d.plots.layout import Grid, inner_ticks
 from dust3d.plots.planes import AXIS_LABELS, Mark, draw_marks, draw_plane, edges
 from dust3d.plots.style import DIFFERENCE_MAP
 
@@ -38,6 +37,11 @@ class Plane:
         """Height over width."""
         across, up = edges(self.horizontal), edges(self.vertical)
         return float((up[-1] - up[0]) / (across[-1] - across[0]))
+
+    def rays(self) -> tuple[list[float], list[str]]:
+        """Longitudes [deg] of the marks without a distance, and their names; seen from above."""
+        far = [m for m in self.marks if m.position is None] if self.axes == ("x", "y") else []
+        return [m.l_deg for m in far], [m.name for m in far]
 
     def points(self) -> tuple[list[tuple[float, float]], list[str]]:
         """Places of the marks with a known distance, and their names."""
@@ -118,7 +122,7 @@ def tableau(rows: Rows, *, largest: float = 3.1) -> Figure:
             if beside is None or beside.plane is not panel.plane:
                 _note(ax, panel.plane)
             if j == 0 or (beside is not None and beside.plane is not panel.plane):
-                draw_marks(ax, *panel.plane.points())
+                draw_marks(ax, *panel.plane.points(), *panel.plane.rays())
     _bars(grid, rows, shared, heights)
     return grid.figure
 
@@ -149,17 +153,10 @@ def _note(ax: Axes, plane: Plane) -> None:
         )
 
 
-def _inner_ticks(low: float, high: float, number: int) -> np.ndarray:
-    """Ticks that keep off the ends, where they would meet those of the next panel."""
-    ticks = MaxNLocator(number).tick_values(low, high)
-    margin = 0.04 * (high - low)
-    return ticks[(ticks > low + margin) & (ticks < high - margin)]
-
-
 def _label_axes(ax: Axes, plane: Plane, height: float, *, bottom: bool, left: bool) -> None:
     label_x, label_y = (AXIS_LABELS[name] for name in plane.axes)
-    ax.set_xticks(_inner_ticks(*ax.get_xlim(), 4))
-    ax.set_yticks(_inner_ticks(*ax.get_ylim(), 4 if height > _THIN else 3))
+    ax.set_xticks(inner_ticks(*ax.get_xlim(), 4))
+    ax.set_yticks(inner_ticks(*ax.get_ylim(), 4 if height > _THIN else 3))
     if bottom:
         ax.set_xlabel(label_x)
     else:
@@ -203,4 +200,4 @@ def _thin_ticks(bar, norm: Normalize) -> None:
         bar.ax.yaxis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
         bar.ax.yaxis.set_ticks([], minor=True)
     else:
-        bar.ax.yaxis.set_ticks(_inner_ticks(norm.vmin, norm.vmax, 3))
+        bar.ax.yaxis.set_ticks(inner_ticks(norm.vmin, norm.vmax, 3))

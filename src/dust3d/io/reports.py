@@ -1,0 +1,53 @@
+"""Reports in JSON (scores, cross-match): read, and refused if they lack what is needed."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dust3d.errors import ProductError
+
+_SHELLS = (
+    "k_per_kpc", "r", "transfer", "r_ceiling", "transfer_ceiling", "power_truth", "power_fit",
+)
+
+
+def read_json(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
+    """A JSON object that has the given keys (`a.b` is `b` inside `a`).
+
+    Raises
+    ------
+    ProductError
+        If the file is missing, no JSON, or lacks a key.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProductError(f"{path}: no such file; run the step that makes it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ProductError(
+            f"{path}: damaged or not JSON ({error}); delete it and make it again"
+        ) from error
+    for key in keys:
+        inner = content
+        for part in key.split("."):
+            if not isinstance(inner, dict) or part not in inner:
+                raise ProductError(f"{path}: lacks the key `{key}`; delete it and make it again")
+            inner = inner[part]
+    return content
+
+
+def read_scores(path: str | Path) -> dict[str, Any]:
+    """The scores of one fit, `scores/{fit}.json`.
+
+    Raises
+    ------
+    ProductError
+        If the file is missing, damaged, or lacks what the figures draw.
+    """
+    needed = ["name", "parameters", "heldout.log_predictive_density.mean"]
+    scores = read_json(path, needed)
+    if scores.get("recovery"):
+        read_json(path, ["recovery.correlation", *(f"recovery.shells.{key}" for key in _SHELLS)])
+    return scores

@@ -1,0 +1,7 @@
+"""Figures: products read, drawn by `dust3d.plots`, and saved whole with their origin inside."""
+
+from dust3d.stages.figures.comparison import comparison_figures
+from dust3d.stages.figures.fits import fit_animation, fit_figures
+from dust3d.stages.figures.stars import star_figures
+
+__all__ = ["comparison_figures", "fit_animation", "fit_figures", "star_figures"]
