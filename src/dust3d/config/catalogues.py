@@ -45,7 +45,7 @@ class JoinedTable(Table):
 class Catalogue(Table):
     """A catalogue with positions."""
 
-    epoch_yr: Finite = Field(description="Epoch of its positions, Julian year.")
+    epoch_yr: float = Field(ge=1800, le=2200, description="Epoch of its positions, Julian year.")
     join: JoinedTable | None = Field(default=None, description="More columns from a second file.")
 
 

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from dust3d.config.base import Count, Finite, Fraction, NonNegative, Positive, Section
 
+Epoch = Annotated[float, Field(ge=1800, le=2200)]
+
 
 class FourierTruth(Section):
     """ln rho is a Fourier series with random coefficients of a power-law spectrum."""
@@ -214,8 +216,8 @@ class MockAstrometry(Section):
 class MockCatalogues(Section):
     """How the two catalogues differ: epochs, what they miss, what they invent."""
 
-    astrometry_epoch_yr: Finite = Field(default=2016.0, description="Epoch of the first catalogue.")
-    extinction_epoch_yr: Finite = Field(
+    astrometry_epoch_yr: Epoch = Field(default=2016.0, description="Epoch of the first catalogue.")
+    extinction_epoch_yr: Epoch = Field(
         default=1991.25, description="Epoch of the second catalogue."
     )
     astrometry_completeness: Fraction = Field(default=0.98, description="Share of stars it holds.")

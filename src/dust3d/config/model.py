@@ -58,6 +58,17 @@ class MLPFits(Section):
         default=0.3, description="Wavelengths of the features are drawn around this one."
     )
 
+    @model_validator(mode="after")
+    def _layers_differ(self):
+        for i, layers in enumerate(self.layers):
+            if layers in self.layers[:i]:
+                raise ValueError(
+                    f"two networks have the layers {list(layers)}; their products would be one"
+                )
+            if not layers:
+                raise ValueError(f"layers[{i}] is empty; give the width of a hidden layer")
+        return self
+
 
 class ConstantMean(Section):
     """ln rho has one mean everywhere, fitted."""

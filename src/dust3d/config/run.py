@@ -102,6 +102,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _slices_cross_the_box(self):
+        if self.box.ndim == 3:
+            for height in self.plots.slices_kpc:
+                if abs(height) >= self.box.half_widths_kpc[2]:
+                    raise ValueError(
+                        f"plots.slices_kpc: {height:g} is outside the box; heights lie between "
+                        f"-{self.box.half_widths_kpc[2]:g} and {self.box.half_widths_kpc[2]:g}"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _classes_exist(self):
         if self.mock is not None and self.selection.classes is not None:
             made = [c.name for c in self.mock.stars.classes]

@@ -1,0 +1,43 @@
+import pytest
+
+from dust3d.cli.main import main
+from dust3d.config.document import readme
+
+
+def test_check_says_what_a_run_holds(repository, capsys):
+    assert main(["check", str(repository / "config" / "test.yaml")]) == 0
+    assert "run test (mock), fits: fourier-2x2x1, fourier-3x3x1, mlp-8" in capsys.readouterr().out
+
+
+def test_a_mistake_is_one_plain_sentence(tmp_path, capsys):
+    assert main(["check", str(tmp_path / "none.yaml")]) == 1
+    assert capsys.readouterr().err == f"dust3d: {tmp_path}/none.yaml: no such file\n"
+
+
+def test_the_documentation_is_written(tmp_path):
+    assert main(["config-docs", "--output", str(tmp_path / "README.md")]) == 0
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == readme()
+
+
+def test_the_name_of_a_run(repository, capsys):
+    assert main(["name", str(repository / "config" / "config.yaml")]) == 0
+    assert capsys.readouterr().out == "demo\n"
+
+
+def test_the_products_to_look_at_are_those_there(repository, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    figures = tmp_path / "results" / "demo" / "figures"
+    figures.mkdir(parents=True)
+    (figures / "compare-slices.png").touch()
+    (figures.parent / "report.html").touch()
+    assert main(["products", str(repository / "config" / "config.yaml")]) == 0
+    shown = capsys.readouterr().out
+    assert "  results/demo/report.html\n  results/demo/figures/compare-slices.png\n" in shown
+    assert "comparison.csv" not in shown
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"]])
+def test_an_unknown_command_is_refused(arguments, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "usage: dust3d" in capsys.readouterr().err
