@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dust3d import runtime
 from dust3d.config.base import Box
 from dust3d.config.mock import Mock
@@ -11,6 +13,7 @@ from dust3d.io.tables import write_table
 from dust3d.mock.catalogues import observe
 from dust3d.mock.stars import draw_stars
 from dust3d.mock.truths import draw_truth
+from dust3d.progress import logger
 from dust3d.provenance import provenance
 
 
@@ -46,6 +49,13 @@ def make(
     origin = provenance(settings=settings, source=source, seed=seed)
     field = draw_truth(mock.truth, box, seed)
     stars = draw_stars(field, mock.stars, mock.extinction, box, seed)
+    logger.info(
+        "%d stars of %d are bright enough; their median A_V is %.3f mag, the largest %.2f mag",
+        len(stars),
+        mock.stars.number,
+        np.median(stars.extinction),
+        np.max(stars.extinction),
+    )
     sky = observe(stars, mock, seed)
     for path, table in (
         (astrometry, sky.astrometry),
