@@ -340,6 +340,7 @@ def test_identifications(tmp_path):
     path = tmp_path / "pairs.csv"
     path.write_text(f"hip,source_id\n3,{LARGE_ID}\n4,17\n")
     first, second = read_identifications(path, "source_id", "hip")
-    assert first.tolist() == [LARGE_ID, 17] and second.tolist() == [3, 4]
+    assert first.tolist() == [LARGE_ID, 17]
+    assert second.tolist() == [3, 4]
     with pytest.raises(Dust3dError, match="no column 'gaia'; it has: hip, source_id"):
         read_identifications(path, "gaia", "hip")

@@ -38,7 +38,15 @@ TEXT_COLUMNS = ("class", "spectral_type")
 ALIASES: dict[str, tuple[str, ...]] = {
     "ra": ("RA", "RAdeg", "RArad", "RA_ICRS", "RAICRS", "RAJ2000", "_RA", "_RAJ2000", "_RA.icrs"),
     "dec": (
-        "DEC", "DEdeg", "DErad", "DE_ICRS", "DEICRS", "DEJ2000", "DECJ2000", "_DE", "_DEJ2000",
+        "DEC",
+        "DEdeg",
+        "DErad",
+        "DE_ICRS",
+        "DEICRS",
+        "DEJ2000",
+        "DECJ2000",
+        "_DE",
+        "_DEJ2000",
         "_DE.icrs",
     ),
     "ra_error": ("e_RA_ICRS", "e_RAdeg", "e_RArad"),
@@ -69,9 +77,7 @@ ID_ALIASES: dict[Role, tuple[str, ...]] = {
 }
 
 OTHER_EXTINCTIONS: dict[str, str] = {
-    **dict.fromkeys(
-        ("ebv", "ebmv", "e(b-v)", "e(bv)", "ebminv", "ebv50", "eb-v"), "E(B-V)"
-    ),
+    **dict.fromkeys(("ebv", "ebmv", "e(b-v)", "e(bv)", "ebminv", "ebv50", "eb-v"), "E(B-V)"),
     **dict.fromkeys(("e(bp-rp)", "ebpminrp_gspphot", "ebpminrp"), "E(BP-RP)"),
     **dict.fromkeys(("ag", "a_g", "ag_gspphot"), "A_G"),
     **dict.fromkeys(("a0", "a_0", "azero_gspphot", "a_550"), "A_0 (at 550 nm)"),

@@ -187,9 +187,7 @@ def _read_csv(path: Path) -> Table:
     return Table.read(lines, format="ascii.fast_csv", guess=False)
 
 
-def _read_csv_with_text(
-    path: Path, names: list[str], lines: list[str], longer: list[str]
-) -> Table:
+def _read_csv_with_text(path: Path, names: list[str], lines: list[str], longer: list[str]) -> Table:
     """Unquoted values, the last of which takes all further commas: it must be text."""
     rows = [line.split(",", len(names) - 1) for line in lines if line]
     columns = [np.array(cells, dtype=str) for cells in zip(*rows, strict=True)]

@@ -108,9 +108,7 @@ def _renamed(settings: TableSettings, role: Role, *, required: tuple[str, ...]) 
     return table
 
 
-def _meanings(
-    path: Path, present: list[str], mapped: dict[str, str], role: Role
-) -> dict[str, str]:
+def _meanings(path: Path, present: list[str], mapped: dict[str, str], role: Role) -> dict[str, str]:
     """Our name -> the file's, from the configuration first, then from common names."""
     for ours, theirs in mapped.items():
         if theirs not in present:

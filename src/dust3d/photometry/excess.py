@@ -66,12 +66,15 @@ def colour_excess(
     subtype = np.array([kind.subtype for kind in parsed])
     half_range = np.array([kind.half_range for kind in parsed])
     names = np.array(
-        ["" if kind.reason else class_name(kind.subtype, settings.split_at_subtype)
-         for kind in parsed]
+        [
+            "" if kind.reason else class_name(kind.subtype, settings.split_at_subtype)
+            for kind in parsed
+        ]
     )
     reasons = np.array([kind.reason for kind in parsed], dtype="U40")[inverse]
     bluest, reddest = (
-        sequence.intrinsic_b_v(subtype - half_range), sequence.intrinsic_b_v(subtype + half_range)
+        sequence.intrinsic_b_v(subtype - half_range),
+        sequence.intrinsic_b_v(subtype + half_range),
     )
     intrinsic = ((bluest + reddest) / 2)[inverse]
     type_error = (np.abs(reddest - bluest) / np.sqrt(12.0))[inverse]
@@ -80,9 +83,7 @@ def colour_excess(
     reasons[(reasons == "") & ~np.isfinite(intrinsic)] = "beyond the dwarf sequence"
     reasons[(reasons == "") & ~measured] = "no B-V or no error of it"
     usable = reasons == ""
-    error = settings.r_v * np.sqrt(
-        b_v_error**2 + type_error**2 + settings.intrinsic_scatter_mag**2
-    )
+    error = settings.r_v * np.sqrt(b_v_error**2 + type_error**2 + settings.intrinsic_scatter_mag**2)
     return Excess(
         extinction=np.where(usable, settings.r_v * (b_v - intrinsic), np.nan),
         error=np.where(usable, error, np.nan),

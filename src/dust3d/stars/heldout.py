@@ -5,6 +5,7 @@ import numpy as np
 from astropy import units as u
 
 from dust3d.config.catalogues import Heldout
+from dust3d.errors import TableError
 from dust3d.keys import generator_for
 
 
@@ -26,6 +27,11 @@ def choose_heldout(
     -------
     Booleans of shape (n,); at least one star is held out and one is not. Whole pixels are added
     in random order until the share is reached.
+
+    Raises
+    ------
+    TableError
+        If all stars lie in one pixel.
     """
     n = len(longitude_deg)
     number = min(max(round(settings.fraction * n), 1), n - 1)
@@ -38,8 +44,13 @@ def choose_heldout(
         longitude_deg * u.deg, latitude_deg * u.deg, settings.nside, order="nested"
     )
     pixels, inverse, counts = np.unique(pixel, return_inverse=True, return_counts=True)
+    if len(pixels) == 1:
+        raise TableError(
+            f"all {n} stars lie in one HEALPix pixel, which cannot be both fitted and held out; "
+            "raise heldout.nside or set heldout.by: random"
+        )
     order = rng.permutation(len(pixels))
     needed = int(np.searchsorted(np.cumsum(counts[order]), number)) + 1
     taken = np.zeros(len(pixels), bool)
-    taken[order[: max(1, min(needed, len(pixels) - 1))]] = True
+    taken[order[: min(needed, len(pixels) - 1)]] = True
     return taken[inverse]
