@@ -41,3 +41,12 @@ def test_an_unknown_command_is_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert "usage: dust3d" in capsys.readouterr().err
+
+
+def test_data_are_taken_from_the_named_folder(data_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DUST3D_DATA", str(data_folder))
+    target = tmp_path / "data"
+    for added in ("6 files added", "0 files added"):
+        assert main(["data", "--folder", str(target)]) == 0
+        assert f"{target}: complete ({added})" in capsys.readouterr().out
+    assert (target / "hipparcos" / "hip2.dat.gz").stat().st_size > 1_000_000

@@ -12,7 +12,7 @@ from dust3d.config.tree import bare, is_section, keys_at, section_at, variants
 
 def test_the_readme_does_not_drift(repository):
     written = (repository / "config" / "README.md").read_text(encoding="utf-8")
-    assert written == readme(), "config/README.md is out of date; run `make docs-config`"
+    assert written == README, "config/README.md is out of date; run `make docs-config`"
 
 
 def _sections(annotation):
@@ -26,6 +26,7 @@ def _sections(annotation):
             yield from _sections(argument)
 
 
+README = readme()
 SECTIONS = sorted(set(_sections(Config)), key=lambda s: s.__name__)
 
 
@@ -35,7 +36,7 @@ def test_every_key_is_described(section):
     for key, field in section.model_fields.items():
         assert key == "kind" or field.description.endswith("."), key
         if key != "kind":
-            assert field.description.replace("|", "\\|") in readme()
+            assert field.description.replace("|", "\\|") in README
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda s: s.__name__)
@@ -67,7 +68,7 @@ def test_all_models_are_reached(repository):
     ],
 )
 def test_types_units_bounds_and_defaults_are_shown(line):
-    assert line in readme()
+    assert line in README
 
 
 @pytest.mark.parametrize(

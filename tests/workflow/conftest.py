@@ -18,10 +18,7 @@ STUB = """\
 from pathlib import Path
 
 for path in map(Path, list(snakemake.output) + list(snakemake.log)):
-    if path.suffix == ".zarr":
-        path.mkdir(parents=True, exist_ok=True)
-    else:
-        path.write_text("made")
+    path.write_text("made")
 """
 
 

@@ -50,7 +50,8 @@ def test_an_edit_of_plots_redraws_figures_only(finished):
         assert set(finished.jobs()) == FIGURES
 
 
-def test_without_films_there_are_none(finished):
+def test_films_are_a_matter_of_their_own(finished):
+    assert finished.jobs({"plots.animation": False}) == {}
     assert "fit_animation" not in finished.jobs({"plots.animation": False, "plots.dpi": 60})
 
 

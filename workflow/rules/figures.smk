@@ -3,7 +3,7 @@
 FIT_KINDS = ["slices", "columns", "spectrum", "residuals", "history", "sky"]
 COMPARISON_KINDS = ["slices", "columns", "spectra", "orders"]
 FOURIER_FITS = [fit for fit in FITS if fit.startswith("fourier-")]
-TRUTH_MAP = f"{RESULTS}/truth/map.zarr" if CONFIG.is_mock else []
+TRUTH_MAP = f"{RESULTS}/truth/map.zarr/zarr.json" if CONFIG.is_mock else []
 
 FIGURES = [
     *expand(f"{RESULTS}/figures/compare-{{kind}}.png", kind=COMPARISON_KINDS),
@@ -15,7 +15,8 @@ FIGURES = [
 if CONFIG.plots.animation:
     FIGURES += expand(f"{RESULTS}/figures/{{fit}}-training.gif", fit=FITS)
 
-PLOT_SETTINGS = CONFIG.settings("plots", "box", "prior")
+PLOT_SETTINGS = CONFIG.figure_settings("box", "prior", "selection")
+STAR_PLOT_SETTINGS = CONFIG.figure_settings("box", "crossmatch", "selection")
 PLOT_SOURCE = source_digest("dust3d.stages.figures")
 
 
@@ -45,7 +46,7 @@ rule fit_figures:
         field=f"{RESULTS}/fits/{{fit}}/field.h5",
         summary=f"{RESULTS}/fits/{{fit}}/fit.json",
         history=f"{RESULTS}/fits/{{fit}}/history.h5",
-        map=f"{RESULTS}/maps/{{fit}}.zarr",
+        map=f"{RESULTS}/maps/{{fit}}.zarr/zarr.json",
         scores=f"{RESULTS}/scores/{{fit}}.json",
         predicted=f"{RESULTS}/fits/{{fit}}/predicted.h5",
         truth_map=TRUTH_MAP,
@@ -120,7 +121,7 @@ rule fit_animation:
 
 rule comparison_figures:
     input:
-        maps=expand(f"{RESULTS}/maps/{{fit}}.zarr", fit=FITS),
+        maps=expand(f"{RESULTS}/maps/{{fit}}.zarr/zarr.json", fit=FITS),
         scores=expand(f"{RESULTS}/scores/{{fit}}.json", fit=FITS),
         truth_map=TRUTH_MAP,
     output:
@@ -164,7 +165,7 @@ rule star_figures:
         cpus_per_task=1,
         gpu=0,
     params:
-        settings=PLOT_SETTINGS,
+        settings=STAR_PLOT_SETTINGS,
         seed=CONFIG.seed,
         source=PLOT_SOURCE,
     script:

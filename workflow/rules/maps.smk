@@ -1,11 +1,15 @@
-"""Fields on the grid that all maps of a run share."""
+"""Fields on the grid that all maps of a run share.
+
+A map is a folder. Jobs wait for its zarr.json: Snakemake would put a file of its own into a
+`directory()`, which readers of zarr complain about.
+"""
 
 
 rule truth_map:
     input:
         field=f"{RESULTS}/truth/field.h5",
     output:
-        directory(f"{RESULTS}/truth/map.zarr"),
+        f"{RESULTS}/truth/map.zarr/zarr.json",
     log:
         f"{RESULTS}/logs/truth_map.log",
     benchmark:
@@ -29,7 +33,7 @@ rule fit_map:
         field=f"{RESULTS}/fits/{{fit}}/field.h5",
         train=f"{RESULTS}/stars/train.h5",
     output:
-        directory(f"{RESULTS}/maps/{{fit}}.zarr"),
+        f"{RESULTS}/maps/{{fit}}.zarr/zarr.json",
     log:
         f"{RESULTS}/logs/fit_map-{{fit}}.log",
     benchmark:

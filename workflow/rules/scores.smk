@@ -5,11 +5,11 @@ rule score:
     input:
         field=f"{RESULTS}/fits/{{fit}}/field.h5",
         summary=f"{RESULTS}/fits/{{fit}}/fit.json",
-        map=f"{RESULTS}/maps/{{fit}}.zarr",
+        map=f"{RESULTS}/maps/{{fit}}.zarr/zarr.json",
         train=f"{RESULTS}/stars/train.h5",
         heldout=f"{RESULTS}/stars/heldout.h5",
         truth_field=f"{RESULTS}/truth/field.h5" if CONFIG.is_mock else [],
-        truth_map=f"{RESULTS}/truth/map.zarr" if CONFIG.is_mock else [],
+        truth_map=f"{RESULTS}/truth/map.zarr/zarr.json" if CONFIG.is_mock else [],
     output:
         score=f"{RESULTS}/scores/{{fit}}.json",
         predicted=f"{RESULTS}/fits/{{fit}}/predicted.h5",
@@ -24,7 +24,7 @@ rule score:
         cpus_per_task=1,
         gpu=0,
     params:
-        settings=CONFIG.settings("box", "likelihood", "rays", "scores"),
+        settings=CONFIG.settings("box", "likelihood", "scores"),
         seed=CONFIG.seed,
         source=source_digest("dust3d.stages.scores"),
     script:

@@ -1,3 +1,5 @@
+from os.path import dirname
+
 from dust3d.progress import job
 
 with job(snakemake.log[0]):
@@ -6,7 +8,7 @@ with job(snakemake.log[0]):
     figures.fit_animation(
         name=snakemake.wildcards.fit,
         history=snakemake.input.history,
-        truth_map=snakemake.input.truth_map or None,
+        truth_map=dirname(snakemake.input.truth_map or "") or None,
         output=snakemake.output[0],
         **snakemake.params,
     )

@@ -1,3 +1,5 @@
+from os.path import dirname
+
 from dust3d.progress import job
 
 with job(snakemake.log[0]):
@@ -8,10 +10,10 @@ with job(snakemake.log[0]):
         field=snakemake.input.field,
         fit_json=snakemake.input.summary,
         history=snakemake.input.history,
-        map=snakemake.input.map,
+        map=dirname(snakemake.input.map),
         scores=snakemake.input.scores,
         predicted=snakemake.input.predicted,
-        truth_map=snakemake.input.truth_map or None,
+        truth_map=dirname(snakemake.input.truth_map or "") or None,
         outputs=dict(snakemake.output.items()),
         **snakemake.params,
     )

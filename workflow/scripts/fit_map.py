@@ -1,3 +1,5 @@
+from os.path import dirname
+
 from dust3d.progress import job
 
 with job(snakemake.log[0]):
@@ -6,6 +8,6 @@ with job(snakemake.log[0]):
     maps.fit_map(
         fit=snakemake.input.field,
         train=snakemake.input.train,
-        output=snakemake.output[0],
+        output=dirname(snakemake.output[0]),
         **snakemake.params,
     )

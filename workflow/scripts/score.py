@@ -1,3 +1,5 @@
+from os.path import dirname
+
 from dust3d.progress import job
 
 with job(snakemake.log[0]):
@@ -6,9 +8,9 @@ with job(snakemake.log[0]):
     scores.score(
         fit_field=snakemake.input.field,
         fit_json=snakemake.input.summary,
-        map=snakemake.input.map,
+        map=dirname(snakemake.input.map),
         truth_field=snakemake.input.truth_field or None,
-        truth_map=snakemake.input.truth_map or None,
+        truth_map=dirname(snakemake.input.truth_map or "") or None,
         train=snakemake.input.train,
         heldout=snakemake.input.heldout,
         output=snakemake.output.score,

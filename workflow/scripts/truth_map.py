@@ -1,3 +1,5 @@
+from os.path import dirname
+
 from dust3d.progress import job
 
 with job(snakemake.log[0]):
@@ -5,6 +7,6 @@ with job(snakemake.log[0]):
 
     maps.truth_map(
         field=snakemake.input.field,
-        output=snakemake.output[0],
+        output=dirname(snakemake.output[0]),
         **snakemake.params,
     )

@@ -1,6 +1,7 @@
 """The command `dust3d`: what is handy outside the workflow."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,9 +39,11 @@ def _products(arguments: argparse.Namespace) -> None:
 
 
 def _data(arguments: argparse.Namespace) -> None:
-    from dust3d.stages.data import fetch
+    from dust3d.stages.data import fill
 
-    fetch(arguments.folder)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    added = fill(arguments.folder)
+    print(f"{arguments.folder}: complete ({len(added)} files added)")
 
 
 def _config_docs(arguments: argparse.Namespace) -> None:

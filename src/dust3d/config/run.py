@@ -152,6 +152,12 @@ class Config(Section):
         full = self.model_dump(mode="json")
         return {key: full[key] for key in keys}
 
+    def figure_settings(self, *keys: str) -> dict[str, Any]:
+        """The named sections and `plots`, without the choice whether there are films."""
+        settings = self.settings("plots", *keys)
+        del settings["plots"]["animation"]
+        return settings
+
     def start_of(self, name: str) -> str | None:
         """The fit that a fit starts from: the order below, if the run warm-starts."""
         fourier = [f"fourier-{order_name(o)}" for o in self.fits.fourier.orders]

@@ -1,0 +1,214 @@
+"""Complete runs through the workflow: a small mock, and real stars on a subset."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+from astropy import units as u
+from astropy.table import QTable
+
+from dust3d.config.run import load
+
+
+def _snakemake(folder, repository, config, *arguments):
+    return subprocess.run(
+        [
+            sys.executable,
+            *("-m", "snakemake", "--cores", "2"),
+            *("--snakefile", str(repository / "workflow" / "Snakefile")),
+            *("--directory", str(folder)),
+            *("--configfile", str(config)),
+            *arguments,
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+class Run:
+    """A finished run and where its files are."""
+
+    def __init__(self, folder: Path, repository: Path, config: Path) -> None:
+        self.folder, self.repository, self.config_path = folder, repository, config
+        self.config = load(config)
+        self.results = folder / "results" / self.config.run
+        done = self.snakemake()
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run Snakemake on it once more."""
+        return _snakemake(self.folder, self.repository, self.config_path, *arguments)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, repository):
+    return Run(tmp_path_factory.mktemp("small"), repository, repository / "config" / "test.yaml")
+
+
+@pytest.mark.xdist_group("small")
+class TestSmallRun:
+    """The products of the contract, made from a small mock."""
+
+    def test_star_tables_open_in_astropy(self, small):
+        for name in ("astrometry", "extinction", "matched", "train", "heldout"):
+            table = QTable.read(small.results / "stars" / f"{name}.h5", path="stars")
+            assert len(table) > 100
+            assert table["ra"].unit == u.deg
+            assert "provenance" in table.meta
+        train = QTable.read(small.results / "stars" / "train.h5", path="stars")
+        assert (train["distance"].unit, train["extinction"].unit) == (u.kpc, u.mag)
+        assert train["source_id"].dtype == np.int64
+
+    def test_train_and_heldout_share_no_star(self, small):
+        ids = [
+            set(QTable.read(small.results / "stars" / f"{n}.h5", path="stars")["source_id"])
+            for n in ("train", "heldout")
+        ]
+        assert not ids[0] & ids[1]
+
+    def test_maps_open_in_xarray_on_one_grid(self, small):
+        maps = [small.results / "truth" / "map.zarr"]
+        maps += [small.results / "maps" / f"{fit}.zarr" for fit in small.config.fit_names()]
+        for path in maps:
+            opened = xr.open_zarr(path)
+            assert opened["density"].dims == ("x", "y", "z")
+            assert opened["density"].shape == small.config.map.cells
+            assert opened["density"].attrs["units"] == "mag / kpc"
+            assert opened.attrs["format"] == "dust3d-map"
+            assert opened.attrs["format_version"] == 1
+            for name in ("density", "extinction", "ln_density"):
+                assert np.isfinite(opened[name]).all()
+            step = 2 * small.config.box.half_widths_kpc[0] / small.config.map.cells[0]
+            first = -small.config.box.half_widths_kpc[0] + step / 2
+            np.testing.assert_allclose(opened["x"][0], first, rtol=1e-6)
+
+    def test_fits_open_in_h5py(self, small):
+        for fit in small.config.fit_names():
+            folder = small.results / "fits" / fit
+            for name in ("field.h5", "history.h5", "checkpoint.h5"):
+                with h5py.File(folder / name) as file:
+                    assert len(file) > 0
+            summary = json.loads((folder / "fit.json").read_text())
+            assert summary["name"] == fit
+            assert summary["rays"]["method"] == "production"
+
+    def test_every_fit_has_its_row(self, small):
+        with open(small.results / "comparison.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["name"] for row in rows] == small.config.fit_names()
+        assert all(np.isfinite(float(row["heldout_lpd"])) for row in rows)
+
+    def test_every_job_left_its_log_and_its_benchmark(self, small):
+        logs = {path.stem for path in (small.results / "logs").glob("*.log")}
+        benchmarks = {path.stem for path in (small.results / "benchmarks").glob("*.tsv")}
+        assert logs == benchmarks
+        assert {"mock", "crossmatch", "select", "truth_map", "compare", "star_figures"} <= logs
+        assert {f"fit-{fit}" for fit in small.config.fit_names()} <= logs
+        for path in (small.results / "logs").glob("*.log"):
+            assert "done in" in path.read_text(), path.name
+
+    def test_figures_are_there(self, small):
+        figures = {path.name for path in (small.results / "figures").iterdir()}
+        assert {"compare-slices.png", "crossmatch.png", "mlp-8-slices.png"} <= figures
+        assert {f"{fit}-training.gif" for fit in small.config.fit_names()} <= figures
+
+    def test_nothing_else_is_written(self, small):
+        assert {path.name for path in small.folder.iterdir()} <= {"results", ".snakemake"}
+        left = [p for p in small.results.rglob("*") if ".part" in p.name]
+        assert left == []
+
+    def test_a_second_run_does_nothing(self, small):
+        done = small.snakemake()
+        assert done.returncode == 0
+        assert "Nothing to be done" in done.stdout + done.stderr
+
+    def test_the_report_is_written(self, small):
+        report = small.results / "report.html"
+        done = small.snakemake("--report", str(report))
+        assert done.returncode == 0, done.stderr
+        assert report.stat().st_size > 100_000
+
+    def test_the_map_answers_in_python(self, small):
+        from astropy.coordinates import SkyCoord
+
+        import dust3d
+
+        opened = dust3d.open_map(small.results / "fits" / "fourier-3x3x1")
+        star = SkyCoord(l=30 * u.deg, b=2 * u.deg, distance=0.5 * u.kpc, frame="galactic")
+        assert opened.extinction(star).unit == u.mag
+        assert opened.extinction(star) > 0
+
+
+@pytest.mark.xdist_group("small")
+def test_a_mistake_in_the_stars_is_one_sentence_in_the_end(small, tmp_path):
+    """A damaged product stops the run with its file and the remedy, not with a traceback."""
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(small.folder, copy)
+    damaged = copy / "results" / "test" / "stars" / "matched.h5"
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    done = _snakemake(copy, small.repository, small.config_path)
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "dust3d: " in text
+    assert "matched.h5" in text.partition("dust3d: ")[2].splitlines()[0]
+    assert "Traceback" not in text
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory, repository, data_folder):
+    """config/hipparcos.yaml with a smaller box, one low order and few epochs."""
+    config = yaml.safe_load((repository / "config" / "hipparcos.yaml").read_text())
+    text = yaml.safe_dump(config).replace(": data/", f": {data_folder}/")
+    config = yaml.safe_load(text)
+    config["box"]["half_widths_kpc"] = [0.3, 0.3, 0.3]
+    config["selection"]["max_distance_kpc"] = 0.2
+    config["fits"]["fourier"]["orders"] = [[4, 4, 4]]
+    config["prior"]["std_scale_kpc"] = 0.15
+    config["optimiser"] = {
+        "method": {"kind": "adam", "epochs": 20, "batch": 2048},
+        "newton": {"max_steps": 0},
+    }
+    config["map"]["cells"] = [24, 24, 24]
+    config["plots"] |= {"dpi": 50, "slices_kpc": [0.0], "sky_distances_kpc": [0.1, 0.2]}
+    folder = tmp_path_factory.mktemp("real")
+    path = folder.parent / "real.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return Run(folder, repository, path)
+
+
+@pytest.mark.xdist_group("real")
+class TestRealStars:
+    """Gaia and Hipparcos out to 200 pc."""
+
+    def test_known_pairs_are_found_and_right(self, real):
+        known = json.loads((real.results / "scores" / "crossmatch.json").read_text())["known"]
+        assert known["n"] > 20_000
+        assert known["completeness"] >= 0.995
+        assert known["purity"] >= 0.998
+
+    def test_the_cuts_are_counted_down_to_what_is_left(self, real):
+        report = json.loads((real.results / "scores" / "stars.json").read_text())
+        left = report["n_matched"]
+        for cut in report["cuts"]:
+            left -= cut["removed"]
+            assert left == cut["left"], cut["name"]
+        assert report["n_train"] + report["n_heldout"] == left > 3000
+
+    def test_the_map_beats_the_slab(self, real):
+        scores = json.loads((real.results / "scores" / "fourier-4x4x4.json").read_text())
+        assert "recovery" not in scores
+        assert scores["heldout"]["baselines"]["slab"]["difference"] > 0
+
+    def test_there_is_no_truth(self, real):
+        assert not (real.results / "truth").exists()
