@@ -142,6 +142,7 @@ def test_completeness_and_purity_count_planted_errors():
 def test_either_row_of_a_duplicate_is_right():
     known = np.array([1, 1, 2]), np.array([10, 11, 12])
     scores = known_scores((np.array([1, 2]), np.array([11, 12])), known, complete=True)
+    assert (scores["n"], scores["n_found"]) == (2, 2)
     assert scores["completeness"] == 1.0
     assert scores["purity"] == 1.0
 

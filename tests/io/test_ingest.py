@@ -213,6 +213,10 @@ def without_parallax(table: QTable) -> None:
     table.remove_column("parallax")
 
 
+def of_another_epoch(table: QTable) -> None:
+    table["ref_epoch"] = [2016.0, 2016.0, 2015.5] * u.yr
+
+
 def without_any_parallax(table: QTable) -> None:
     table["parallax"] = np.full(3, np.nan) * u.mas
 
@@ -243,6 +247,7 @@ def two_right_ascensions(table: QTable) -> None:
         (change("parallax", 0, np.inf * u.mas), TableError, "a star at the Sun"),
         (change("parallax_error", 0, 0 * u.mas), TableError, "'parallax_error' is not positive"),
         (without_any_parallax, TableError, "'parallax' is NaN in all 3 rows"),
+        (of_another_epoch, TableError, r"says 2015\.5 in 1 of 3 .* but `epoch_yr` is 2016"),
         (float_ids, TableError, r"above 2\^53.*1 of 3 rows"),
         (missing_float_id, TableError, r"missing.*1 of 3 rows, the first: 2"),
         (two_right_ascensions, TableError, r"RA_ICRS and RAJ2000 could each be 'ra'"),

@@ -1,11 +1,13 @@
 """Star tables written and read back, and what damaged ones are told."""
 
+import errno
+
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.table import QTable
 
-from dust3d.errors import TableError
+from dust3d.errors import StorageError, TableError
 from dust3d.io.tables import in_unit, integers, meta, read_table, rows_of, texts, write_table
 
 
@@ -71,6 +73,17 @@ def test_damaged_tables_are_refused_with_the_file_and_the_remedy(tmp_path, table
     table.write(path, path="other", overwrite=True, serialize_meta=True)
     with pytest.raises(TableError, match=r"holds no table 'stars', but other"):
         read_table(path)
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, table, monkeypatch):
+    def full(self, target, **_):
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(QTable, "write", full)
+    with pytest.raises(StorageError, match=r"stars\.h5: cannot be written .*Make room"):
+        write_table(tmp_path / "stars.h5", table)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_python_objects_are_never_written(tmp_path):

@@ -50,33 +50,47 @@ def known_scores(
     pairs and `n_right` of those; `completeness` = n_right / n; `purity` = n_right / n_judged.
     """
     right = _in_pairs(found, known)
-    judged = right | np.isin(found[0], known[0]) | np.isin(found[1], known[1])
+    judged = right | _place(found[0], known[0])[1] | _place(found[1], known[1])[1]
     if complete:
         judged = np.ones_like(right)
-    stars = np.unique(known[0])
-    n_found = int((np.isin(known[0], found[0]) | np.isin(known[1], found[1])).sum())
+    n = _number_of_stars(known[0])
+    paired = _place(known[0], found[0])[1] | _place(known[1], found[1])[1]
     return {
-        "n": len(stars),
-        "n_found": n_found,
+        "n": n,
+        "n_found": _number_of_stars(known[0][paired]),
         "n_judged": int(judged.sum()),
         "n_right": int(right.sum()),
-        "completeness": float(right.sum() / max(len(stars), 1)),
+        "completeness": float(right.sum() / max(n, 1)),
         "purity": float(right.sum() / max(judged.sum(), 1)),
     }
+
+
+def _place(ids: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where ids stand among the sorted others, and whether they do; both of the ids' shape."""
+    if len(others) == 0:
+        return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+    # sorting is a hundred times faster here than the hash table of np.unique and np.isin
+    ordered = np.sort(others)
+    place = np.minimum(np.searchsorted(ordered, ids), len(ordered) - 1)
+    return place, ordered[place] == ids
+
+
+def _number_of_stars(ids: np.ndarray) -> int:
+    return int((np.diff(np.sort(ids)) != 0).sum()) + min(len(ids), 1)
 
 
 def _in_pairs(
     pairs: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
     """Which pairs of ids are among the others, shape (n_pairs,)."""
-    kind = np.dtype([("first", np.int64), ("second", np.int64)])
-
-    def packed(both: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        rows = np.empty(len(both[0]), kind)
-        rows["first"], rows["second"] = both
-        return rows
-
-    return np.isin(packed(pairs), packed(others))
+    (first, known_first), (second, known_second) = (
+        _place(ids, known) for ids, known in zip(pairs, others, strict=True)
+    )
+    other_first, other_second = (_place(known, known)[0] for known in others)
+    # one integer for each pair of places
+    n = max(len(others[0]), 1)
+    both = _place(first * n + second, other_first * n + other_second)[1]
+    return both & known_first & known_second
 
 
 def chance_rate(first: Sky, second: Sky, settings: Crossmatch) -> dict[str, Any]:

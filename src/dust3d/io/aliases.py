@@ -51,6 +51,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "ra_error": ("e_RA_ICRS", "e_RAdeg", "e_RArad"),
     "dec_error": ("e_DE_ICRS", "e_DEdeg", "e_DErad"),
+    "ref_epoch": (),
     "pmra": ("pmRA", "pm_ra", "pm_ra_cosdec", "pmRAcosDE"),
     "pmdec": ("pmDE", "pmDEC", "pm_dec"),
     "pmra_error": ("e_pmRA",),

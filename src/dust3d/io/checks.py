@@ -7,6 +7,7 @@ import numpy as np
 from dust3d.errors import TableError
 
 LARGEST_EXACT_FLOAT = 2**53
+EPOCH_TOLERANCE_YR = 0.01
 
 
 def _rows(bad: np.ndarray) -> str:
@@ -120,4 +121,20 @@ def check_errors(path: Path, name: str, error: np.ndarray) -> None:
         raise TableError(
             f"{path}: column {name!r} is negative in {_rows(negative)}; an error is not below "
             "zero: set unknown ones to NaN"
+        )
+
+
+def check_epoch(path: Path, ref_epoch_yr: np.ndarray, epoch_yr: float) -> None:
+    """Refuse an epoch in the configuration that the file itself contradicts.
+
+    Raises
+    ------
+    TableError
+        With both epochs, the count and the first rows.
+    """
+    other = np.abs(ref_epoch_yr - epoch_yr) > EPOCH_TOLERANCE_YR
+    if other.any():
+        raise TableError(
+            f"{path}: column 'ref_epoch' says {ref_epoch_yr[other][0]:g} in {_rows(other)}, but "
+            f"`epoch_yr` is {epoch_yr:g}; set it to the epoch of the positions"
         )

@@ -19,9 +19,9 @@ from dust3d.io.aliases import (
     UNITS,
     Role,
 )
-from dust3d.io.checks import check_errors, check_parallaxes, check_positions, exact_ids
+from dust3d.io.checks import check_epoch, check_errors, check_parallaxes, check_positions, exact_ids
 from dust3d.io.formats import read_file
-from dust3d.io.tables import integers
+from dust3d.io.tables import in_unit, integers
 
 _REQUIRED: dict[Role, tuple[str, ...]] = {
     "astrometry": ("ra", "dec", "parallax", "parallax_error"),
@@ -56,11 +56,13 @@ def ingest(catalogue: Catalogue, role: Role) -> QTable:
     if catalogue.join is not None:
         table = _joined(table, catalogue.join, role)
     table.meta = {"epoch_yr": float(catalogue.epoch_yr)}
-    _check(path, table)
+    _check(path, table, catalogue.epoch_yr)
     return table
 
 
-def _check(path: Path, table: QTable) -> None:
+def _check(path: Path, table: QTable, epoch_yr: float) -> None:
+    if "ref_epoch" in table.colnames:
+        check_epoch(path, in_unit(table, "ref_epoch", "yr"), epoch_yr)
     check_positions(path, table["ra"].to_value("deg"), table["dec"].to_value("deg"))
     if "parallax" in table.colnames:
         if "parallax_error" not in table.colnames:
