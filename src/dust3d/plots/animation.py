@@ -57,14 +57,15 @@ def training_figure(
     if truth is not None:
         known = slice_density(truth, 0.0)
         panels.append(("truth", truth["x"].values, truth["y"].values, known))
-    norm = density_norm(states[-1] if truth is None else known)
+    norm = density_norm(panels[-1][3] if truth is not None else states[-1])
     width = 3.0
     height = width * float(np.ptp(y) / np.ptp(x))
     grid = Grid([width] * len(panels), [height], right=0.95, bottom=2.15, top=0.32)
     for ax, (title, across, up, values) in zip(grid.axes[0], panels, strict=True):
         draw_plane(ax, across, up, values, norm, matplotlib.colormaps[colours])
         ax.set(title=title, xlabel=r"$x$ [kpc]")
-        ax.set_xticks(inner_ticks(*ax.get_xlim(), 4))
+        low, high = ax.get_xlim()
+        ax.set_xticks(inner_ticks(low, high, 4))
     grid.axes[0, 0].set_ylabel(r"$y$ [kpc]")
     for ax in grid.axes[0, 1:]:
         ax.tick_params(labelleft=False)

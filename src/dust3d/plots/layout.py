@@ -1,6 +1,7 @@
 """Figures of panels whose sizes are set in inches, so that nothing overlaps and scales agree."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +11,8 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from dust3d.plots.style import norm_limits
 
 
 class Grid:
@@ -93,14 +96,14 @@ def colour_bar(
     extend: str = "both",
 ) -> Colorbar:
     """A colour bar that fills `ax`, with plain numbers on logarithmic scales."""
-    figure = ax.get_figure(root=True)
-    bar = figure.colorbar(
+    bar = root_figure(ax).colorbar(
         ScalarMappable(norm, colours), cax=ax, orientation=orientation, extend=extend,
         extendfrac=0.03,
     )
     bar.set_label(label)
     if isinstance(norm, LogNorm):
-        decades = np.log10(norm.vmax / norm.vmin)
+        low, high = norm_limits(norm)
+        decades = np.log10(high / low)
         subs = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0, 3.0) if decades < 3.2 else (1.0,)
         axis = bar.ax.yaxis if orientation == "vertical" else bar.ax.xaxis
         axis.set_major_locator(LogLocator(subs=subs))
@@ -109,6 +112,14 @@ def colour_bar(
     bar.ax.tick_params(direction="out", which="both", length=2.5)
     bar.outline.set_linewidth(0.6)
     return bar
+
+
+def root_figure(ax: Axes) -> Figure:
+    """The figure that holds a panel."""
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("the panel belongs to no figure")
+    return figure
 
 
 class PlainNumbers(LogFormatter):
@@ -128,17 +139,17 @@ class PlainNumbers(LogFormatter):
 
 def inner_ticks(low: float, high: float, number: int) -> np.ndarray:
     """Ticks that keep off the ends, where they would meet those of the next panel."""
-    ticks = MaxNLocator(number).tick_values(low, high)
+    ticks = np.asarray(MaxNLocator(number).tick_values(low, high))
     margin = 0.04 * (high - low)
     return ticks[(ticks > low + margin) & (ticks < high - margin)]
 
 
 def number_log_axis(axis: Axis) -> None:
     """Plain numbers at powers of ten, and at 2 and 5 in between where there is room."""
-    low, high = sorted(axis.get_view_interval())
+    low, high = sorted(float(end) for end in axis.get_view_interval())
     leading = (2, 5) if high < 100 * low else (3,) if high < 1000 * low else ()
 
-    def between(x: float, _: int | None = None) -> str:
+    def between(x: float, _: Any) -> str:
         first = round(x / 10.0 ** np.floor(np.log10(x) + 1e-9))
         return f"{x:g}" if first in leading else ""
 

@@ -155,9 +155,10 @@ def _draw_radial(
     if scales is not None:
         order = np.argsort(k)
         ax.plot(k[order], np.asarray(scales)[order], color=VERMILION, ls="--", label="prior")
-    ax.set(xscale="log", yscale="log", xlabel=WAVENUMBER, ylabel=_AMPLITUDE)
+    ax.set(xscale="log", xlabel=WAVENUMBER, ylabel=_AMPLITUDE)
     shown = amplitude[amplitude > 0]
     if shown.size:
+        ax.set_yscale("log")
         ax.set_ylim(bottom=float(np.percentile(shown, 0.5)) / 2)
     number_log_axis(ax.xaxis)
     ax.legend(loc="lower left")

@@ -32,8 +32,8 @@ def order_figure(scores: Sequence[Mapping]) -> Figure:
     scores
         Contents of `scores/{fit}.json`, in the order in which fits are drawn.
     """
-    known = [s.get("recovery") for s in scores]
-    panels = 3 if all(known) else 2
+    known = [s["recovery"] for s in scores if s.get("recovery")]
+    panels = 3 if len(known) == len(scores) else 2
     wide = max(2.6, 0.55 * len(scores) + 0.6)
     grid = Grid([wide] * panels, [3.0], gap_x=0.72, left=0.78, top=0.2, bottom=1.0)
     lines = lines_for([s["name"] for s in scores])
@@ -75,10 +75,10 @@ def _draw_scores(
     colours = iter((VERMILION, PURPLE, ORANGE, GREEN))
     baselines = scores[0]["heldout"].get("baselines") or {}
     for (key, baseline), colour in zip(baselines.items(), colours, strict=False):
-        level = np.nanmean([
+        level = float(np.nanmean([
             _value(s["heldout"]["baselines"][key]["mean"])
             for s in scores if key in (s["heldout"].get("baselines") or {})
-        ])
+        ]))
         if np.isfinite(_value(baseline["mean"])):
             ax.axhline(level, color=colour, lw=1.1, ls=(0, (5, 2)), label=_BASELINES.get(key, key))
     ax.set_ylabel("held-out log predictive density\nper star [ln (1 / mag)]")

@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.image import AxesImage
 from matplotlib.patches import Circle
+from matplotlib.transforms import BboxBase
 
 from dust3d.coords import directions
+from dust3d.plots.layout import root_figure
 from dust3d.plots.style import NO_DATA
 
 AXIS_LABELS = {
@@ -31,12 +33,14 @@ class Mark:
     b_deg: float
     distance_kpc: float | None = None
 
-    @property
-    def position(self) -> np.ndarray | None:
-        """Heliocentric Galactic Cartesian position [kpc]."""
-        if self.distance_kpc is None:
-            return None
-        return self.distance_kpc * directions(np.asarray(self.l_deg), np.asarray(self.b_deg))
+
+def placed(marks: Sequence[Mark]) -> list[tuple[str, np.ndarray]]:
+    """Names and heliocentric Galactic Cartesian positions [kpc] of the marks with a distance."""
+    return [
+        (m.name, m.distance_kpc * directions(np.asarray(m.l_deg), np.asarray(m.b_deg)))
+        for m in marks
+        if m.distance_kpc is not None
+    ]
 
 
 def edges(centres: np.ndarray) -> np.ndarray:
@@ -127,7 +131,7 @@ def draw_marks(
 
 def _inside(ax: Axes, point: tuple[float, float]) -> bool:
     (x0, x1), (y0, y1) = sorted(ax.get_xlim()), sorted(ax.get_ylim())
-    return x0 < point[0] < x1 and y0 < point[1] < y1
+    return bool(x0 < point[0] < x1 and y0 < point[1] < y1)
 
 
 def place_names(
@@ -139,8 +143,7 @@ def place_names(
     `avoid` are places of other text. A name that fits nowhere is left out: its cross still
     shows the place.
     """
-    figure = ax.get_figure(root=True)
-    pixels_per_point = figure.dpi / 72
+    pixels_per_point = root_figure(ax).dpi / 72
     frame = ax.get_window_extent()
     # the Sun's sign is an obstacle as well
     anchors = ax.transData.transform(np.array([*points, (0.0, 0.0)], dtype=float))
@@ -160,21 +163,22 @@ def place_names(
             if not _within(box, frame) or any(_overlap(box, other) for other in taken):
                 continue
             taken.append(box)
-            place = ax.transData.inverted().transform((near_x, middle))
+            place = ax.transData.inverted().transform(np.array([near_x, middle]))
             side = {1: "left", 0: "center", -1: "right"}[dx]
             ax.text(
-                *place, name, ha=side, va="center", fontsize=fontsize, zorder=8,
+                float(place[0]), float(place[1]), name, ha=side, va="center",
+                fontsize=fontsize, zorder=8,
                 path_effects=_HALO,
             )
             break
 
 
-def _within(box: tuple[float, ...], frame) -> bool:
-    return (
+def _within(box: tuple[float, ...], frame: BboxBase) -> bool:
+    return bool(
         box[0] >= frame.x0 + 2 and box[2] <= frame.x1 - 2
         and box[1] >= frame.y0 + 2 and box[3] <= frame.y1 - 2
     )
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    return bool(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])

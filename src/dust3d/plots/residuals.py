@@ -218,7 +218,7 @@ def _draw_sky(ax: Axes, stars: Predictions):
     nside = next((n for n in (16, 8, 4, 2) if good.sum() / (12 * n * n) >= 15), 1)
     pixels = healpix_means(stars.l_deg, stars.b_deg, stars.residual_mag, nside, least=3)
     l_edges, b_edges = sky_cells(1.0)
-    norm = difference_norm(pixels, percentile=98)
+    norm = difference_norm(pixels, percentile=98.0)
     draw_sky(
         ax, l_edges, b_edges, healpix_on_cells(pixels, nside, l_edges, b_edges), norm,
         matplotlib.colormaps[DIFFERENCE_MAP],

@@ -89,8 +89,8 @@ def sky_figure(
     l_edges, b_edges = sky_cells(1.0)
     longitude, latitude = np.meshgrid(middles(l_edges), middles(b_edges), indexing="ij")
     titles = [fit_label(name)] if truth is None else ["truth", fit_label(name), "difference"]
-    widths = [5.6] if truth is None else [2.55] * 3
-    gaps_x: list[float] = [] if truth is None else [0.15, 0.95]
+    widths = [5.6] if truth is None else [2.5] * 3
+    gaps_x: list[float] = [] if truth is None else [0.15, 1.12]
     heights = [widths[0] / 2] * len(distances_kpc)
     grid = Grid(
         widths, heights, left=0.55, right=0.85, top=0.45, bottom=0.15, gap_x=gaps_x,

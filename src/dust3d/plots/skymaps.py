@@ -10,7 +10,9 @@ from matplotlib.colors import Colormap, Normalize
 
 from dust3d.plots.style import NO_DATA
 
-_HALO = [patheffects.withStroke(linewidth=1.8, foreground="white")]
+_HALO: list[patheffects.AbstractPathEffect] = [
+    patheffects.withStroke(linewidth=1.8, foreground="white")
+]
 
 
 def sky_cells(step_deg: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -54,16 +54,20 @@ def _heights(grid: xr.Dataset, heights_kpc: Sequence[float]) -> list[float]:
     return [0.0] if grid.sizes["z"] == 1 else list(dict.fromkeys(heights_kpc))
 
 
+def _slice_of(mark: Mark, heights: Sequence[float]) -> float | None:
+    """The slice nearest to a mark; none if its distance is not known."""
+    if mark.distance_kpc is None:
+        return None
+    z = mark.distance_kpc * float(np.sin(np.deg2rad(mark.b_deg)))
+    return min(heights, key=lambda height: abs(height - z))
+
+
 def _plane(
     grid: xr.Dataset, height: float, heights: Sequence[float], marks: Sequence[Mark],
     reach_kpc: float | None,
 ) -> Plane:
     flat = grid.sizes["z"] == 1
-    nearest = tuple(
-        mark for mark in marks
-        if mark.position is None
-        or height == min(heights, key=lambda h: abs(h - float(mark.position[2])))
-    )
+    nearest = tuple(mark for mark in marks if _slice_of(mark, heights) in (height, None))
     reach = None
     if reach_kpc is not None and abs(height) < reach_kpc:
         reach = float(np.sqrt(reach_kpc**2 - height**2))

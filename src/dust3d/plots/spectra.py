@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from dust3d.plots.layout import Grid, number_log_axis
 from dust3d.plots.planes import edges
@@ -194,10 +195,11 @@ def _scale_axis(ax: Axes) -> None:
     ax.tick_params(top=False, which="both")
     top = ax.secondary_xaxis("top", functions=(_half_wavelength, _half_wavelength))
     top.set_xlabel(r"half-wavelength $\pi/k$ [pc]")
-    top.set_xlim(*(_half_wavelength(k) for k in ax.get_xlim()))
+    low, high = ax.get_xlim()
+    top.set_xlim(1000 * np.pi / low, 1000 * np.pi / high)
     number_log_axis(top.xaxis)
 
 
-def _half_wavelength(k: np.ndarray) -> np.ndarray:
+def _half_wavelength(k: ArrayLike) -> ArrayLike:
     with np.errstate(divide="ignore"):
         return 1000 * np.pi / np.asarray(k, dtype=float)

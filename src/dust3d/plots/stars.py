@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from dust3d.coords import directions
 from dust3d.plots.layout import Grid
-from dust3d.plots.planes import AXIS_LABELS, Mark, draw_marks, draw_sun
-from dust3d.plots.style import EXTINCTION, VERMILION, styled
+from dust3d.plots.planes import AXIS_LABELS, Mark, draw_marks, draw_sun, placed
+from dust3d.plots.style import EXTINCTION, SKY, VERMILION, styled
 
 _MOST_POINTS = 30_000
 
@@ -69,9 +69,8 @@ def star_figure(
     for ax, axes in zip(grid.axes[:, 0], [(0, 1), (0, 2)][: len(heights)], strict=True):
         _scatter(ax, positions[chosen], extinction[chosen], axes, reach, norm, colours, size)
         if axes == (0, 1):
-            known = [mark for mark in marks if mark.position is not None]
-            points = [(float(m.position[0]), float(m.position[1])) for m in known]
-            draw_marks(ax, points, [m.name for m in known])
+            known = placed(marks)
+            draw_marks(ax, [(float(p[0]), float(p[1])) for _, p in known], [n for n, _ in known])
     grid.bar((0, 0), norm, colours, EXTINCTION)
     _against_distance(grid, stars, colours)
     return grid.figure
@@ -114,9 +113,10 @@ def _against_distance(grid: Grid, stars: Stars, colours: str) -> None:
     distance = np.asarray(stars.distance_kpc, dtype=float)
     bins = np.linspace(0, float(np.nanmax(distance, initial=1e-3)), 41)
     train_label = f"train ({np.count_nonzero(~held)})"
-    counts_ax.hist(distance[~held], bins, color="#56B4E9", alpha=0.7, label=train_label)
-    counts_ax.hist(distance[held], bins, histtype="step", color=VERMILION, lw=1.3,
-                   label=f"held out ({np.count_nonzero(held)})")
+    counts_ax.stairs(np.histogram(distance[~held], bins)[0], bins, fill=True, color=SKY,
+                     alpha=0.7, label=train_label)
+    counts_ax.stairs(np.histogram(distance[held], bins)[0], bins, color=VERMILION, lw=1.3,
+                     label=f"held out ({np.count_nonzero(held)})")
     counts_ax.set(xlim=(0, bins[-1]), ylabel="stars", xlabel="distance [kpc]")
     counts_ax.set_ylim(top=1.35 * counts_ax.get_ylim()[1])
     counts_ax.legend(loc="upper left", ncols=2, columnspacing=1.0)

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -34,7 +34,7 @@ EXTINCTION = rf"$A_V$ [{EXTINCTION_UNIT}]"
 LN_DENSITY_DIFFERENCE = r"$\ln(\rho_\mathrm{fit}\,/\,\rho_\mathrm{true})$"
 WAVENUMBER = r"wavenumber $k$ [rad / kpc]"
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.0,
@@ -64,6 +64,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def _use_style() -> None:
+    for key, value in _RC.items():
+        matplotlib.rcParams[key] = value
+
+
 def styled(function: Callable[P, R]) -> Callable[P, R]:
     """Let a function build its figure in the style of dust3d, whatever the user's own is."""
 
@@ -71,7 +76,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
-            matplotlib.rcParams.update(_RC)
+            _use_style()
             return function(*args, **kwargs)
 
     return inside
@@ -92,7 +97,7 @@ def png(figure: Figure, *, dpi: int, texts: Mapping[str, str]) -> bytes:
     stream = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_RC)
+        _use_style()
         figure.savefig(stream, format="png", dpi=dpi, metadata=dict(texts))
     return stream.getvalue()
 
@@ -141,6 +146,13 @@ def density_norm(*arrays: np.ndarray, decades: float = 3.0) -> LogNorm:
     if high / low < 1.05:
         low, high = low / 1.5, high * 1.5
     return LogNorm(low, high)
+
+
+def norm_limits(norm: Normalize) -> tuple[float, float]:
+    """The ends of a colour scale."""
+    if norm.vmin is None or norm.vmax is None:
+        raise ValueError("a colour scale without limits; set both")
+    return float(norm.vmin), float(norm.vmax)
 
 
 def difference_norm(*arrays: np.ndarray, percentile: float = 99.0) -> Normalize:

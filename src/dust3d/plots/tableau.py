@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from dust3d.plots.layout import Grid, inner_ticks
-from dust3d.plots.planes import AXIS_LABELS, Mark, draw_marks, draw_plane, edges
-from dust3d.plots.style import DIFFERENCE_MAP
+from dust3d.plots.planes import AXIS_LABELS, Mark, draw_marks, draw_plane, edges, placed
+from dust3d.plots.style import DIFFERENCE_MAP, norm_limits
 
 PAGE_WIDTH = 10.2
 """Width that a figure may take [inch]."""
@@ -40,15 +41,14 @@ class Plane:
 
     def rays(self) -> tuple[list[float], list[str]]:
         """Longitudes [deg] of the marks without a distance, and their names; seen from above."""
-        far = [m for m in self.marks if m.position is None] if self.axes == ("x", "y") else []
+        far = [m for m in self.marks if m.distance_kpc is None] if self.axes == ("x", "y") else []
         return [m.l_deg for m in far], [m.name for m in far]
 
     def points(self) -> tuple[list[tuple[float, float]], list[str]]:
         """Places of the marks with a known distance, and their names."""
-        index = ["xyz".index(axis) for axis in self.axes]
-        known = [mark for mark in self.marks if mark.position is not None]
-        points = [tuple(float(mark.position[i]) for i in index) for mark in known]
-        return points, [mark.name for mark in known]
+        i, j = ("xyz".index(axis) for axis in self.axes)
+        known = placed(self.marks)
+        return [(float(p[i]), float(p[j])) for _, p in known], [name for name, _ in known]
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,8 @@ def _bars(
     """One bar right of each block of columns, and along all rows, that share a scale."""
     ends = [j for j in range(len(shared) + 1) if j == len(shared) or not shared[j]]
     for column in ends:
-        scales = [row[column].scale if row[column] is not None else None for row in rows]
+        panels = [row[column] for row in rows]
+        scales = [None if panel is None else panel.scale for panel in panels]
         start = 0
         for i, scale in enumerate(scales):
             if i + 1 < len(scales) and scales[i + 1] is scale:
@@ -188,16 +189,16 @@ def _bars(
             start = i + 1
 
 
-def _thin_ticks(bar, norm: Normalize) -> None:
-    if isinstance(norm, LogNorm):
-        decades = np.log10(norm.vmax / norm.vmin)
-        steps = (1.0, 3.0) if decades < 1.2 else (1.0,)
-        powers = np.arange(np.floor(np.log10(norm.vmin)), np.log10(norm.vmax) + 1)
-        ticks = np.sort(np.concatenate([s * 10.0**powers for s in steps]))
-        ticks = ticks[(ticks >= norm.vmin) & (ticks <= norm.vmax)]
-        if ticks.size == 0:
-            ticks = np.array([float(f"{np.sqrt(norm.vmin * norm.vmax):.1g}")])
-        bar.ax.yaxis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
-        bar.ax.yaxis.set_ticks([], minor=True)
-    else:
-        bar.ax.yaxis.set_ticks(inner_ticks(norm.vmin, norm.vmax, 3))
+def _thin_ticks(bar: Colorbar, norm: Normalize) -> None:
+    low, high = norm_limits(norm)
+    if not isinstance(norm, LogNorm):
+        bar.ax.yaxis.set_ticks(inner_ticks(low, high, 3))
+        return
+    steps = (1.0, 3.0) if high < 15 * low else (1.0,)
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high) + 1)
+    ticks = np.sort(np.concatenate([step * powers for step in steps]))
+    ticks = ticks[(ticks >= low) & (ticks <= high)]
+    if ticks.size == 0:
+        ticks = np.array([float(f"{np.sqrt(low * high):.1g}")])
+    bar.ax.yaxis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    bar.ax.yaxis.set_ticks([], minor=True)

@@ -73,14 +73,11 @@ class _Product:
         configure()
         return fourier_part(load_field(self.path("field"))[0])
 
-    @cached_property
-    def prior_scales(self) -> np.ndarray | None:
+    def prior_scales(self, series: FourierField) -> np.ndarray:
         """Prior standard deviation of each coefficient of the Fourier part."""
-        if self.series is None:
-            return None
         prior = self.settings["prior"]
         return spectral_scales(
-            self.series.modes, self.series.half_widths, std=prior["std"], slope=prior["slope"],
+            series.modes, series.half_widths, std=prior["std"], slope=prior["slope"],
             outer_scale_kpc=prior["outer_scale_kpc"], std_scale_kpc=prior["std_scale_kpc"],
         )
 
@@ -117,10 +114,11 @@ def _spectrum(product: _Product) -> Any:
     if product.scores.get("recovery"):
         return recovery_spectra({product.name: product.scores["recovery"]})
     prior = {}
-    if product.paths.get("field") is not None and product.series is not None:
-        k = np.linalg.norm(wavenumbers(product.series.modes, product.series.half_widths), axis=1)
+    series = product.series if product.paths.get("field") is not None else None
+    if series is not None:
+        k = np.linalg.norm(wavenumbers(series.modes, np.asarray(series.half_widths)), axis=1)
         order = np.argsort(k)
-        prior[product.name] = Power(k[order], product.prior_scales[order] ** 2)
+        prior[product.name] = Power(k[order], product.prior_scales(series)[order] ** 2)
     return power_spectra({product.name: map_power(product.map)}, prior)
 
 
@@ -133,7 +131,7 @@ def _modes(product: _Product) -> Any:
         )
     return mode_figure(
         product.name, series.modes, np.asarray(series.half_widths), np.asarray(series.cos),
-        np.asarray(series.sin), product.prior_scales,
+        np.asarray(series.sin), product.prior_scales(series),
         colours=product.settings["plots"]["colour_map"],
     )
 
