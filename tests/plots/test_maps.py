@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
+from tests.plots.helpers import images, labels, outside, overlaps
+from tests.plots.products import make_map
 
 from dust3d.errors import ConfigError
 from dust3d.plots.columns import column_density, compare_columns, fit_columns
 from dust3d.plots.planes import Mark, edges
 from dust3d.plots.sky import sky_extinction, sky_figure
 from dust3d.plots.slices import compare_slices, fit_slices, slice_density
-from tests.plots.conftest import make_map
-from tests.plots.helpers import images, labels, outside, overlaps
 
 MARKS = [
     Mark("Taurus", 171.0, -15.0, 0.14),

@@ -2,6 +2,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib import rcParams
+from matplotlib.figure import Figure
+from tests.plots.helpers import drawn, images, labels, outside, overlaps
+from tests.plots.products import make_map, make_recovery, make_scores
 
 from dust3d.fields.fourier import FourierField
 from dust3d.plots.animation import gif, training_film
@@ -14,8 +17,6 @@ from dust3d.plots.skymaps import healpix_means, healpix_on_cells, sky_cells
 from dust3d.plots.spectra import Power, map_power, power_spectra, recovery_spectra
 from dust3d.plots.stars import Stars, star_figure
 from dust3d.plots.style import density_norm, difference_norm, fit_label, lines_for
-from tests.plots.conftest import make_map, make_recovery, make_scores
-from tests.plots.helpers import drawn, images, labels, outside, overlaps
 
 
 def readable(figure, *units):
@@ -251,3 +252,15 @@ def test_figures_leave_the_users_style_alone(history):
     before = dict(rcParams)
     drawn(history_figure("fourier-4x4x2", history))
     assert dict(rcParams) == before
+
+
+def test_the_checks_of_readability_check():
+    figure = Figure(figsize=(4, 3))
+    ax = figure.add_axes((0.2, 0.2, 0.7, 0.7))
+    ax.set(xlabel="distance [kpc]", xlim=(0, 1), ylim=(0, 1))
+    readable(figure, "[kpc]")
+    ax.text(0.5, 0.5, "one")
+    ax.text(0.52, 0.5, "two")
+    assert overlaps(figure) == [("two", "one")]
+    ax.text(1.3, 0.3, "too far")
+    assert outside(figure) == ["too far"]
