@@ -282,3 +282,17 @@ def test_ci_calls_make_test_with_the_data(tmp_path, repository):
 
 def test_this_python_is_new_enough():
     assert sys.version_info >= (3, 11)
+
+
+def test_the_version_is_one(repository, project):
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text())
+    assert str(citation["version"]) == project["version"] == metadata.version("dust3d")
+    assert f"## {project['version']}" in (repository / "CHANGELOG.md").read_text()
+
+
+def test_the_readme_begins_with_the_two_commands(repository):
+    text = (repository / "README.md").read_text()
+    first = re.search(r"```bash\n(.*?)```", text, re.S)[1]
+    assert [line.split("#")[0].strip() for line in first.splitlines()] == ["make demo", "make test"]
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (repository / link).exists(), link

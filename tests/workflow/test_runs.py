@@ -42,7 +42,7 @@ class Run:
         self.config = load(config)
         self.results = folder / "results" / self.config.run
         done = self.snakemake()
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run Snakemake on it once more."""
