@@ -1,6 +1,7 @@
 """A known sky outside every model's basis: disc, turbulence, clouds, filaments, cavity."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import equinox as eqx
 import jax
@@ -172,18 +173,23 @@ class StructuredField(Field):
 
     def __call__(self, position: Float[Array, " ndim"]) -> Float[Array, ""]:
         """ln rho at one position [kpc]."""
-        ln_rho = sum(part(position) for part in self.factors)
-        return _add(ln_rho, [part(position) for part in self.added])
+        return _combine(
+            [part(position) for part in self.factors], [part(position) for part in self.added]
+        )
 
     def at(self, positions: Float[Array, "n ndim"]) -> Float[Array, " n"]:
         """ln rho at many positions [kpc], each part in its own fast way."""
-        ln_rho = sum(part.at(positions) for part in self.factors)
-        return _add(ln_rho, [part.at(positions) for part in self.added])
+        return _combine(
+            [part.at(positions) for part in self.factors],
+            [part.at(positions) for part in self.added],
+        )
 
     def on_grid(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "..."]:
         """ln rho on the grid spanned by coordinate arrays [kpc]."""
-        ln_rho = sum(part.on_grid(axes) for part in self.factors)
-        return _add(ln_rho, [part.on_grid(axes) for part in self.added])
+        return _combine(
+            [part.on_grid(axes) for part in self.factors],
+            [part.on_grid(axes) for part in self.added],
+        )
 
 
 def _distance(position: Float[Array, " ndim"]) -> Float[Array, ""]:
@@ -191,7 +197,6 @@ def _distance(position: Float[Array, " ndim"]) -> Float[Array, ""]:
     return jnp.sqrt(jnp.sum(position**2) + _SOFTENING_KPC**2)
 
 
-def _add(ln_rho: Array, added: Sequence[Array]) -> Array:
-    for other in added:
-        ln_rho = jnp.logaddexp(ln_rho, other)
-    return ln_rho
+def _combine(factors: Sequence[Array], added: Sequence[Array]) -> Array:
+    """The logarithm of the product of some densities plus the sum of others."""
+    return reduce(jnp.logaddexp, added, reduce(jnp.add, factors))

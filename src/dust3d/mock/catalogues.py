@@ -12,10 +12,9 @@ from astropy import units as u
 from astropy.table import QTable
 
 from dust3d.config.mock import Mock
-from dust3d.coords import skycoord
 from dust3d.errors import ConfigError
 from dust3d.keys import generator_for
-from dust3d.mock.motion import displaced, right_ascension_declination
+from dust3d.mock.motion import displaced, longitude_latitude
 from dust3d.mock.stars import TrueStars
 
 NOBODY = -1
@@ -66,9 +65,11 @@ class _Rows:
     columns: dict[str, np.ndarray | u.Quantity]
 
     def table(self, id_name: str, epoch_yr: float) -> QTable:
-        ra, dec = right_ascension_declination(self.directions)
-        table = QTable({id_name: self.ids, "ra": ra * u.deg, "dec": dec * u.deg, **self.columns})
-        table.meta["epoch_yr"] = epoch_yr
+        ra, dec = longitude_latitude(self.directions)
+        table = QTable(
+            {id_name: self.ids, "ra": ra * u.deg, "dec": dec * u.deg, **self.columns},
+            meta={"epoch_yr": epoch_yr},
+        )
         # ids are random, so their order tells nothing about pairs
         table.sort(id_name)
         return table
@@ -181,7 +182,7 @@ def _truth(stars: TrueStars, astrometry: _Rows, extinction: _Rows) -> QTable:
 
     rows = np.concatenate([known, again, beside])
     seen = stars.only(rows)
-    galactic = skycoord(seen.position_in_space()).galactic
+    longitude, latitude = longitude_latitude(seen.position_in_space())
     nobody = np.full(len(beside), NOBODY)
     return QTable(
         {
@@ -189,8 +190,8 @@ def _truth(stars: TrueStars, astrometry: _Rows, extinction: _Rows) -> QTable:
             "extinction_id": np.concatenate([extinction_id[known], duplicate_id, nobody]),
             "distance": seen.distance * u.kpc,
             "extinction": seen.extinction * u.mag,
-            "l": galactic.l.to(u.deg),
-            "b": galactic.b.to(u.deg),
+            "l": longitude * u.deg,
+            "b": latitude * u.deg,
             "class": seen.star_class,
             "outlier": seen.excess > 0,
         }

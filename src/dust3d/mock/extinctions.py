@@ -132,6 +132,7 @@ def _doubled(
     found = _quadrature(field, positions, count)
     enough = None
     going_on = np.arange(len(positions))
+    change = np.full(len(positions), np.inf)
     while count < _MOST_NODES:
         count *= 2
         fine = _quadrature(field, positions[going_on], count)

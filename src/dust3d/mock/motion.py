@@ -32,7 +32,7 @@ def displaced(directions: np.ndarray, offsets_mas: np.ndarray) -> np.ndarray:
     return moved / np.linalg.norm(moved, axis=1, keepdims=True)
 
 
-def right_ascension_declination(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Right ascension in [0, 360) and declination [deg] of unit vectors."""
-    x, y, z = directions.T
+def longitude_latitude(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Longitude in [0, 360) and latitude [deg] of vectors of any length, shape (n, 3)."""
+    x, y, z = vectors.T
     return np.rad2deg(np.arctan2(y, x)) % 360, np.rad2deg(np.arctan2(z, np.hypot(x, y)))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
+from astropy import units as u
+from astropy.coordinates import ICRS, CartesianRepresentation
 
 from dust3d.config.base import Box
 from dust3d.config.mock import MockExtinction, MockStars
@@ -68,8 +70,9 @@ class TrueStars:
 
     def unit_vectors(self) -> np.ndarray:
         """Directions in ICRS at the epoch of the first catalogue, shape (n, 3)."""
-        icrs = skycoord(self.position_in_space()).icrs.cartesian.xyz.value.T
-        return icrs / np.linalg.norm(icrs, axis=1, keepdims=True)
+        icrs = skycoord(self.position_in_space()).frame.transform_to(ICRS())
+        vectors = icrs.represent_as(CartesianRepresentation).get_xyz().to_value(u.kpc).T
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     def only(self, rows: np.ndarray) -> "TrueStars":
         """Some of the stars, by a mask or by row numbers."""

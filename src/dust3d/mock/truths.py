@@ -180,7 +180,7 @@ def _clouds(
     sigma = _log_uniform(rng, clouds.radius_kpc, n)
     length = rng.uniform(*clouds.length_kpc, n) if stretched else np.zeros(n)
     half = 0.5 * length[:, None] * _unit_vectors(rng, n, box.ndim)
-    middle = np.zeros((n, box.ndim))
+    middle, wrong = np.zeros((n, box.ndim)), np.ones(n, dtype=bool)
     for _ in range(_TRIES):
         wrong = _distance_to_sun(middle, half) - 2 * sigma < empty_kpc
         if not wrong.any():

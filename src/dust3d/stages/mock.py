@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.table import QTable
 
 from dust3d import runtime
 from dust3d.config.base import Box
@@ -62,8 +63,7 @@ def make(
         (extinction, sky.extinction),
         (truth_stars, sky.truth),
     ):
-        table.meta["provenance"] = origin
-        write_table(path, table)
+        write_table(path, QTable(table, meta={**(table.meta or {}), "provenance": origin}))
     save_field(
         truth_field,
         field,
