@@ -165,13 +165,15 @@ class Likelihood(Section):
 class ProductionRays(Section):
     """Density on a grid, rays as a sparse matrix star x voxel."""
 
-    oversampling: Annotated[float, Field(ge=1)] = Field(
-        default=3.0, description="Voxels per half-wavelength of the highest mode along each axis."
+    oversampling: Annotated[float, Field(ge=1)] | None = Field(
+        None,
+        description="Voxels per half-wavelength of the highest mode along each axis, to begin "
+        "with; none: as many as make 300 000 voxels, between 2.4 and 8.",
     )
     voxel_kpc: Positive | None = Field(
-        default=None,
-        description="Voxel size for fields without an order (networks); none: half of "
-        "fits.mlp.feature_scale_kpc over the oversampling.",
+        None,
+        description="Voxel size for networks, to begin with; none: a twelfth of their "
+        "`feature_scale_kpc`.",
     )
     step_voxels: Positive = Field(
         default=0.5, description="Step of the quadrature along a ray, in voxels."

@@ -220,11 +220,12 @@ class MLPPrior(eqx.Module):
     ) -> "MLPPrior":
         """Frequencies of random directions, |w| log-uniform within a factor of 4 of the scale's."""
         direction_key, length_key = jax.random.split(key)
-        direction = jax.random.normal(direction_key, (features, ndim), dtype)
+        # always drawn in float32: both precisions of one fit must have the same features
+        direction = jax.random.normal(direction_key, (features, ndim), jnp.float32)
         direction = direction / jnp.linalg.norm(direction, axis=1, keepdims=True)
-        octaves = jax.random.uniform(length_key, (features, 1), dtype, -2, 2)
-        length = 2 * np.pi / feature_scale_kpc * 2.0**octaves
-        return cls(direction * length, tuple(layers), float(std))
+        octaves = jax.random.uniform(length_key, (features, 1), jnp.float32, -2, 2)
+        length = jnp.float32(2 * np.pi / feature_scale_kpc) * 2.0**octaves
+        return cls((direction * length).astype(dtype), tuple(layers), float(std))
 
     def _shapes(self) -> list[tuple[int, int]]:
         widths = [2 * self.frequencies.shape[0], *self.layers, 1]

@@ -13,7 +13,9 @@ from dust3d.config.optimiser import Adam, Optimiser
 from dust3d.rays.grid import Grid, grid_for_order, grid_for_voxel
 from dust3d.rays.nodes import nodes_for
 
-_VOXELS_PER_FEATURE_SCALE = 8
+_VOXELS_PER_FEATURE_SCALE = 12
+_VOXELS_TO_BEGIN_WITH = 300_000
+_OVERSAMPLING = (2.4, 8.0)
 _REFINEMENT = 1.5
 
 
@@ -78,11 +80,17 @@ class FitSettings:
         finer = _REFINEMENT**refinements
         production, half_widths = self.rays.production, self.box.half_widths_kpc
         if self.fourier is not None:
-            oversampling = production.oversampling * finer
-            return grid_for_order(order or self.order, half_widths, oversampling)
+            order = order or self.order
+            oversampling = production.oversampling or self._first_oversampling(order)
+            return grid_for_order(order, half_widths, oversampling * finer)
         assert self.mlp is not None
         voxel = production.voxel_kpc or self.mlp.feature_scale_kpc / _VOXELS_PER_FEATURE_SCALE
         return grid_for_voxel(voxel / finer, half_widths)
+
+    @staticmethod
+    def _first_oversampling(order: tuple[int, ...]) -> float:
+        fill = (_VOXELS_TO_BEGIN_WITH / np.prod([2.0 * m for m in order])) ** (1 / len(order))
+        return float(np.clip(fill, *_OVERSAMPLING))
 
     def first_nodes(self, reach_kpc: float, order: tuple[int, ...] | None = None) -> int:
         """Nodes per ray of exact quadrature to begin with."""

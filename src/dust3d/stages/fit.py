@@ -308,6 +308,7 @@ def _write(job: _Job, fit: Fit, result: _Result) -> None:
         "model": settings.model,
         "order": list(settings.order),
         "half_widths_kpc": list(settings.box.half_widths_kpc),
+        "ball": settings.fourier.ball if settings.fourier is not None else True,
         "estimator": "maximum of the posterior",
         "provenance": job.origin,
     }

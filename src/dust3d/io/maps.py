@@ -1,0 +1,68 @@
+"""Maps as zarr stores that `xarray.open_zarr` opens."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from dust3d.conventions import AXES, FORMAT_VERSION, MAP_FORMAT
+from dust3d.errors import ProductError
+from dust3d.files import atomic_path
+
+VARIABLES = ("density", "ln_density", "extinction")
+
+
+def _attribute(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+
+
+def write_map(path: str | Path, dataset: xr.Dataset) -> None:
+    """Write a map; floats are stored in float32."""
+    stored = dataset.assign_attrs({k: _attribute(v) for k, v in dataset.attrs.items()})
+    for name in stored.data_vars:
+        if np.issubdtype(stored[name].dtype, np.floating):
+            stored[name] = stored[name].astype(np.float32, keep_attrs=True)
+    with atomic_path(path) as aside:
+        stored.to_zarr(aside, mode="w", consolidated=False, zarr_format=3)
+
+
+def read_map(path: str | Path) -> xr.Dataset:
+    """A map, loaded into memory.
+
+    Raises
+    ------
+    ProductError
+        If the store is missing, damaged, of another format or format version.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise ProductError(f"{path}: no such map; expected a zarr store (a folder)")
+    try:
+        with xr.open_zarr(path, consolidated=False, chunks=None) as store:
+            _check(path, store)
+            return store.load()
+    except ProductError:
+        raise
+    # zarr and its codecs raise errors of many libraries on damaged stores
+    except Exception as error:
+        raise ProductError(
+            f"{path}: damaged or not a zarr store ({type(error).__name__}: {error}); delete it "
+            "and make it again"
+        ) from error
+
+
+def _check(path: Path, store: xr.Dataset) -> None:
+    if store.attrs.get("format") != MAP_FORMAT:
+        raise ProductError(
+            f"{path}: not a {MAP_FORMAT} (its format attribute is {store.attrs.get('format')!r})"
+        )
+    if store.attrs.get("format_version") != FORMAT_VERSION:
+        raise ProductError(
+            f"{path}: format version {store.attrs.get('format_version')}, but this dust3d reads "
+            f"version {FORMAT_VERSION}; make the map again, or use the dust3d that wrote it"
+        )
+    missing = [name for name in (*VARIABLES, *AXES) if name not in store.variables]
+    if missing:
+        raise ProductError(f"{path}: the map lacks {', '.join(missing)}; make it again")
