@@ -65,7 +65,8 @@ def outside(figure: Figure) -> list[str]:
 def labels(figure: Figure) -> str:
     """All labels of axes and colour bars, one per line."""
     return "\n".join(
-        label for ax in figure.axes
+        label
+        for ax in figure.axes
         for label in (ax.get_xlabel(), ax.get_ylabel(), *(c.get_xlabel() for c in ax.child_axes))
     )
 

@@ -67,6 +67,8 @@ def test_spectra_show_the_scores(fit):
     np.testing.assert_allclose(shown.get_ydata(), recovery["shells"]["r"])
     np.testing.assert_allclose(transfer.lines[1].get_ydata(), 1.0)
     np.testing.assert_allclose(line(power, "truth").get_ydata(), recovery["shells"]["power_truth"])
+    rms = next(p for p in figure.axes[3].patches if p.get_linewidth() > 1).get_data()
+    np.testing.assert_allclose(rms.values, [0.2, np.nan])
     pointer = next(found for found in correlation.lines if found.get_marker() == "v")
     assert pointer.get_xdata()[0] == pytest.approx(np.pi / recovery["resolution_kpc"])
 

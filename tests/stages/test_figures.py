@@ -54,8 +54,17 @@ def products(tmp_path):
     history, stars = make_history(), make_stars()
     paths = {
         name: tmp_path / name
-        for name in ("map.zarr", "truth.zarr", "field.h5", "history.h5", "scores.json",
-                     "predicted.h5", "fit.json", "crossmatch.json", "matched.h5")
+        for name in (
+            "map.zarr",
+            "truth.zarr",
+            "field.h5",
+            "history.h5",
+            "scores.json",
+            "predicted.h5",
+            "fit.json",
+            "crossmatch.json",
+            "matched.h5",
+        )
     }
     write_map(paths["map.zarr"], make_map(wave=0.6))
     write_map(paths["truth.zarr"], make_map())
@@ -69,34 +78,59 @@ def products(tmp_path):
     paths["scores.json"].write_text(json.dumps(make_scores(NAMES[0], 4)))
     paths["fit.json"].write_text(json.dumps({"parameters": 10, "stars": 400}))
     n = len(stars.l_deg)
-    table = QTable({
-        "source_id": np.arange(n), "l": stars.l_deg * u.deg, "b": stars.b_deg * u.deg,
-        "distance": stars.distance_kpc * u.kpc, "class": stars.classes.astype("U4"),
-        "extinction": stars.observed_mag * u.mag, "extinction_error": np.full(n, 0.1) * u.mag,
-        "predicted": stars.predicted_mag * u.mag, "sigma": stars.sigma_mag * u.mag,
-        "heldout": stars.heldout,
-    })
+    table = QTable(
+        {
+            "source_id": np.arange(n),
+            "l": stars.l_deg * u.deg,
+            "b": stars.b_deg * u.deg,
+            "distance": stars.distance_kpc * u.kpc,
+            "class": stars.classes.astype("U4"),
+            "extinction": stars.observed_mag * u.mag,
+            "extinction_error": np.full(n, 0.1) * u.mag,
+            "predicted": stars.predicted_mag * u.mag,
+            "sigma": stars.sigma_mag * u.mag,
+            "heldout": stars.heldout,
+        }
+    )
     write_table(paths["predicted.h5"], table)
     separation = np.linspace(0.001, 0.9, n)
-    write_table(paths["matched.h5"], QTable({
-        "source_id": np.arange(n), "separation": separation * u.arcsec,
-        "ambiguous": np.arange(n) % 10 == 0,
-    }))
+    write_table(
+        paths["matched.h5"],
+        QTable(
+            {
+                "source_id": np.arange(n),
+                "separation": separation * u.arcsec,
+                "ambiguous": np.arange(n) % 10 == 0,
+            }
+        ),
+    )
     edges = np.concatenate([[0.0], np.geomspace(1e-3, 1.0, 20)])
-    paths["crossmatch.json"].write_text(json.dumps({
-        "n_pairs": n, "n_ambiguous": n // 10, "chance": {"pairs": [3, 5], "rate": 1e-4},
-        "known": {"n": 100, "completeness": 0.998, "purity": 0.999},
-        "separation_histogram": {
-            "edges_arcsec": edges.tolist(),
-            "counts": np.histogram(separation, edges)[0].tolist(),
-        },
-    }))
+    paths["crossmatch.json"].write_text(
+        json.dumps(
+            {
+                "n_pairs": n,
+                "n_ambiguous": n // 10,
+                "chance": {"pairs": [3, 5], "rate": 1e-4},
+                "known": {"n": 100, "completeness": 0.998, "purity": 0.999},
+                "separation_histogram": {
+                    "edges_arcsec": edges.tolist(),
+                    "counts": np.histogram(separation, edges)[0].tolist(),
+                },
+            }
+        )
+    )
     return paths
 
 
 def fit_inputs(products, *, mock=True):
-    keys = {"map": "map.zarr", "field": "field.h5", "history": "history.h5",
-            "scores": "scores.json", "predicted": "predicted.h5", "fit_json": "fit.json"}
+    keys = {
+        "map": "map.zarr",
+        "field": "field.h5",
+        "history": "history.h5",
+        "scores": "scores.json",
+        "predicted": "predicted.h5",
+        "fit_json": "fit.json",
+    }
     inputs = {key: products[name] for key, name in keys.items()}
     return inputs | ({"truth_map": products["truth.zarr"]} if mock else {})
 
@@ -110,7 +144,10 @@ def test_all_figures_of_a_fit(products, tmp_path, mock):
         products["scores.json"].write_text(json.dumps(make_scores(NAMES[0], 4, mock=False)))
     outputs = {kind: tmp_path / "figures" / f"{kind}.png" for kind in FIT_KINDS}
     fit_figures(
-        name=NAMES[0], outputs=outputs, settings=settings(), **RECORD,
+        name=NAMES[0],
+        outputs=outputs,
+        settings=settings(),
+        **RECORD,
         **fit_inputs(products, mock=mock),
     )
     for kind, path in outputs.items():
@@ -127,8 +164,11 @@ def test_all_figures_of_a_fit(products, tmp_path, mock):
 
 def test_figures_need_only_what_they_draw(products, tmp_path):
     fit_figures(
-        name=NAMES[0], outputs={"modes": tmp_path / "modes.png"}, field=products["field.h5"],
-        settings=settings(), **RECORD,
+        name=NAMES[0],
+        outputs={"modes": tmp_path / "modes.png"},
+        field=products["field.h5"],
+        settings=settings(),
+        **RECORD,
     )
     assert (tmp_path / "modes.png").is_file()
     with pytest.raises(ProductError, match="no `map` was given"):
@@ -141,8 +181,13 @@ def test_comparison(products, tmp_path):
     kinds = ["slices", "columns", "spectra", "orders"]
     outputs = {kind: tmp_path / f"compare-{kind}.png" for kind in kinds}
     comparison_figures(
-        names=NAMES, maps=[products["map.zarr"]] * 2, scores=[products["scores.json"]] * 2,
-        truth_map=products["truth.zarr"], outputs=outputs, settings=settings(), **RECORD,
+        names=NAMES,
+        maps=[products["map.zarr"]] * 2,
+        scores=[products["scores.json"]] * 2,
+        truth_map=products["truth.zarr"],
+        outputs=outputs,
+        settings=settings(),
+        **RECORD,
     )
     assert all(path.is_file() for path in outputs.values())
 
@@ -150,9 +195,13 @@ def test_comparison(products, tmp_path):
 def test_stars(products, tmp_path):
     outputs = {kind: tmp_path / f"{kind}.png" for kind in ("crossmatch", "stars")}
     star_figures(
-        crossmatch=products["crossmatch.json"], matched=products["matched.h5"],
-        train=products["predicted.h5"], heldout=products["predicted.h5"], outputs=outputs,
-        settings=settings(), **RECORD,
+        crossmatch=products["crossmatch.json"],
+        matched=products["matched.h5"],
+        train=products["predicted.h5"],
+        heldout=products["predicted.h5"],
+        outputs=outputs,
+        settings=settings(),
+        **RECORD,
     )
     assert all(path.is_file() for path in outputs.values())
 
@@ -160,8 +209,12 @@ def test_stars(products, tmp_path):
 def test_film(products, tmp_path):
     path = tmp_path / "training.gif"
     fit_animation(
-        name=NAMES[0], history=products["history.h5"], truth_map=products["truth.zarr"],
-        output=path, settings=settings(), **RECORD,
+        name=NAMES[0],
+        history=products["history.h5"],
+        truth_map=products["truth.zarr"],
+        output=path,
+        settings=settings(),
+        **RECORD,
     )
     with Image.open(path) as film:
         assert film.n_frames == 3
@@ -173,8 +226,11 @@ def test_film_without_snapshots(products, tmp_path):
         del file["snapshots"]
     with pytest.raises(ProductError, match=r"holds no snapshots .* optimiser.snapshots above 0"):
         fit_animation(
-            name=NAMES[0], history=products["history.h5"], output=tmp_path / "a.gif",
-            settings=settings(), **RECORD,
+            name=NAMES[0],
+            history=products["history.h5"],
+            output=tmp_path / "a.gif",
+            settings=settings(),
+            **RECORD,
         )
     assert not (tmp_path / "a.gif").exists()
 
@@ -259,7 +315,8 @@ def test_no_figure_uses_pyplot(repository):
 def test_captions_are_valid(repository, mock):
     snakemake = SimpleNamespace(
         input=SimpleNamespace(truth_map="truth/map.zarr" if mock else []),
-        wildcards=SimpleNamespace(fit=NAMES[0]), config={"run": "demo"},
+        wildcards=SimpleNamespace(fit=NAMES[0]),
+        config={"run": "demo"},
     )
     captions = sorted((repository / "workflow" / "report").glob("*.rst"))
     kinds = {path.stem for path in captions}

@@ -7,9 +7,8 @@ from typing import Any
 
 from dust3d.errors import ProductError
 
-_SHELLS = (
-    "k_per_kpc", "r", "transfer", "r_ceiling", "transfer_ceiling", "power_truth", "power_fit",
-)
+# the ceilings that an order sets are missing for fields without one
+_SHELLS = ("k_per_kpc", "r", "transfer", "power_truth", "power_fit")
 
 
 def read_json(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:

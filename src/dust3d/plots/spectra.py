@@ -106,11 +106,16 @@ def recovery_spectra(recoveries: Mapping[str, Mapping]) -> Figure:
     ----------
     recoveries
         `recovery` of each fit's scores, by name of the fit: `shells` with `k_per_kpc`, `r`,
-        `transfer`, `r_ceiling`, `transfer_ceiling`, `power_truth`, `power_fit`, and the effective
-        `resolution_kpc` and its `resolution_ceiling_kpc`.
+        `transfer`, `power_truth`, `power_fit` and, where the fit has an order, `r_ceiling`,
+        `transfer_ceiling`; the effective `resolution_kpc` and its `resolution_ceiling_kpc`; and
+        `distance` with `edges_kpc`, `bias` and `rms` of ln rho, drawn if all fits have it.
     """
-    grid = Grid([5.6], [2.4, 2.0, 2.0], left=0.75, top=0.5, gap_y=0.12)
-    power, correlation, transfer = grid.axes[:, 0]
+    shown = [recovery["distance"] for recovery in recoveries.values() if recovery.get("distance")]
+    heights, gaps = [2.4, 2.0, 2.0], [0.12, 0.12]
+    if len(shown) == len(recoveries):
+        heights, gaps = [*heights, 1.7], [*gaps, 0.6]
+    grid = Grid([5.6], heights, left=0.75, top=0.5, gap_y=gaps)
+    power, correlation, transfer = grid.axes[:3, 0]
     lines = lines_for(list(recoveries))
     if len(lines) == 1:
         lines = [Line(lines[0].label, "#0072B2", "-", "o")]
@@ -124,9 +129,10 @@ def recovery_spectra(recoveries: Mapping[str, Mapping]) -> Figure:
         thin = {"color": line.colour, "ls": (0, (1, 1.2)), "lw": 1.2}
         power.loglog(k, _array(shells, "power_fit"), label=line.label, **style)
         correlation.plot(k, _array(shells, "r"), marker=line.marker, ms=3.2, **style)
-        correlation.plot(k, _array(shells, "r_ceiling"), **thin)
         transfer.plot(k, _array(shells, "transfer"), marker=line.marker, ms=3.2, **style)
-        transfer.plot(k, _array(shells, "transfer_ceiling"), **thin)
+        if "r_ceiling" in shells:
+            correlation.plot(k, _array(shells, "r_ceiling"), **thin)
+            transfer.plot(k, _array(shells, "transfer_ceiling"), **thin)
     _mark_resolutions(correlation, list(recoveries.values()), lines)
     correlation.axhline(0.5, color=GREY, lw=0.7)
     transfer.axhline(1.0, color=GREY, lw=0.7)
@@ -145,7 +151,24 @@ def recovery_spectra(recoveries: Mapping[str, Mapping]) -> Figure:
     for ax in (correlation, transfer):
         ax.set_xlim(power.get_xlim())
     _scale_axis(power)
+    if len(heights) > 3:
+        _draw_distance(grid.axes[3, 0], shown, lines)
     return grid.figure
+
+
+def _draw_distance(ax: Axes, distances: Sequence[Mapping], lines: Sequence[Line]) -> None:
+    """Bias and rms error of ln rho in shells of distance."""
+    for distance, line in zip(distances, lines, strict=True):
+        edges = _array(distance, "edges_kpc")
+        for key, width in (("rms", 1.6), ("bias", 0.9)):
+            ax.stairs(_array(distance, key), edges, baseline=None, color=line.colour, lw=width)
+    ax.axhline(0.0, color=GREY, lw=0.7)
+    ax.plot([], [], color=GREY, lw=1.6, label="rms")
+    ax.plot([], [], color=GREY, lw=0.9, label="bias")
+    ax.set(xlabel="distance [kpc]", ylabel=r"error of $\ln\rho$", xlim=(0, None))
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.25 * (high - low))
+    ax.legend(loc="upper left", ncols=2)
 
 
 def _array(shells: Mapping, key: str) -> np.ndarray:
