@@ -43,7 +43,7 @@ lint: venv
 	@$(IN_VENV) basedpyright
 
 test: lint
-	@$(IN_VENV) python -m pytest -n $(WORKERS)
+	@$(IN_VENV) python -m pytest -n $(WORKERS) --dist loadgroup
 
 test-slow: venv
 	@$(IN_VENV) python -m pytest -m slow
