@@ -47,6 +47,4 @@ def skycoord(positions: np.ndarray) -> SkyCoord:
 def directions(longitude_deg: np.ndarray, latitude_deg: np.ndarray) -> np.ndarray:
     """Unit vectors, shape (..., 3), towards Galactic longitudes and latitudes [deg]."""
     lon, lat = np.broadcast_arrays(np.deg2rad(longitude_deg), np.deg2rad(latitude_deg))
-    return np.stack(
-        [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1
-    )
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)

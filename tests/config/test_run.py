@@ -158,6 +158,7 @@ def test_real_stars_stay_inside_the_box(selection, message):
             r"byte_columns\.ra: the last byte 3 is before 9",
         ),
         ({"join": {"path": "x.csv", True: "id"}}, r"the key True is no text; quote it"),
+        ({"join": {"path": "x.csv", "epoch_yr": 2000}}, r"join\.epoch_yr: unknown key"),
     ],
 )
 def test_mistakes_in_a_catalogue_are_named(changes, message):

@@ -37,9 +37,7 @@ class Table(Section):
 
 
 class JoinedTable(Table):
-    """A second file with more columns of the same stars."""
-
-    on: str = Field(default="extinction_id", description="Our name of the id that both files have.")
+    """A second file with more columns of the same stars, which it knows by the same ids."""
 
 
 class Catalogue(Table):

@@ -227,10 +227,6 @@ def _joined(table: QTable, settings: JoinedTable, role: Role) -> QTable:
     """Add the columns of a second file to the rows that it knows; the others get NaN or ""."""
     id_name = ID_COLUMNS[role]
     path = Path(settings.path)
-    if settings.on != id_name:
-        raise TableError(
-            f"{path}: `join.on: {settings.on}` is not the id of this catalogue; set it to {id_name}"
-        )
     other = _renamed(settings, role, required=())
     shared = (set(table.colnames) & set(other.colnames)) - {id_name}
     if shared:
