@@ -3,6 +3,8 @@
 The only place where astropy coordinates meet the arrays of the package.
 """
 
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import CartesianRepresentation, Galactic, SkyCoord
@@ -34,7 +36,8 @@ def cartesian_kpc(coords: SkyCoord) -> np.ndarray:
             "the coordinates have no distance with a unit; "
             "give SkyCoord(..., distance=0.3 * u.kpc) or another length"
         )
-    xyz = galactic.cartesian.xyz.to_value(u.kpc)
+    cartesian: Any = galactic.cartesian
+    xyz = cartesian.xyz.to_value(u.kpc)
     return np.moveaxis(np.asarray(xyz, dtype=np.float64), 0, -1)
 
 

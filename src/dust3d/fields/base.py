@@ -1,6 +1,7 @@
 """What every field is: a differentiable function from a position to ln rho."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -9,9 +10,10 @@ from jaxtyping import Array, Float
 
 _REGISTRY: dict[str, type["Field"]] = {}
 _CHUNK = 1 << 15
+_Class = TypeVar("_Class", bound=type)
 
 
-def register_field(cls: type["Field"]) -> type["Field"]:
+def register_field(cls: _Class) -> _Class:
     """Make a class of fields known by its name, so that it can be saved and opened."""
     _REGISTRY[cls.__name__] = cls
     return cls

@@ -91,7 +91,8 @@ class Likelihood(eqx.Module):
             zero_points = R_V * self.settings.zero_point_std_mag * xi["zero_points"]
         else:
             zero_points = jnp.zeros(self.n_classes, self.dtype)
-        return Nuisance(*values, zero_points)
+        inflation, floor, substructure = values
+        return Nuisance(inflation, floor, substructure, zero_points)
 
     def whiten(self, values: dict[str, Any], class_names: tuple[str, ...]) -> Xi:
         """xi of parameters as `fit.json` states them (section `likelihood`)."""

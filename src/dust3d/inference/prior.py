@@ -42,7 +42,7 @@ class Prior(Protocol):
 
 def white_log_density(xi: Xi) -> Float[Array, ""]:
     """-|xi|^2 / 2."""
-    return -0.5 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(xi))
+    return jnp.asarray(-0.5 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(xi)))
 
 
 def spectrum(
@@ -99,7 +99,7 @@ class FourierPrior(eqx.Module):
     order: tuple[int, ...] = eqx.field(static=True)
     ball: bool = eqx.field(static=True)
     half_widths: tuple[float, ...] = eqx.field(static=True)
-    scales: Float[Array, " k"]
+    scales: Float[Array | np.ndarray, " k"]
     form: str = eqx.field(static=True, default="cos_sin")
 
     def start(self, key: PRNGKeyArray) -> Xi:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dust3d.conventions import CHECKPOINT_FORMAT
 from dust3d.errors import ProductError
-from dust3d.io.hdf5 import reading, write_attrs, writing
+from dust3d.io.hdf5 import group_in, reading, write_attrs, writing
 
 
 def save_checkpoint(
@@ -47,8 +47,9 @@ def load_checkpoint(path: str | Path, like: Any) -> tuple[Any, dict[str, np.ndar
         If the file is damaged or its arrays do not fit.
     """
     with reading(path, CHECKPOINT_FORMAT) as file:
-        stored = [np.asarray(file["leaves"][name]) for name in sorted(file["leaves"])]
-        arrays = {name: np.asarray(file["arrays"][name]) for name in file["arrays"]}
+        leaves_there, arrays_there = group_in(file, "leaves"), group_in(file, "arrays")
+        stored = [np.asarray(leaves_there[name]) for name in sorted(leaves_there)]
+        arrays = {str(name): np.asarray(arrays_there[name]) for name in arrays_there}
     leaves, structure = jax.tree.flatten(like)
     shapes = [(np.shape(a), np.asarray(a).dtype) for a in leaves]
     if [(a.shape, a.dtype) for a in stored] != shapes:

@@ -17,7 +17,7 @@ from dust3d.conventions import FIELD_FORMAT
 from dust3d.errors import ProductError
 from dust3d.fields.base import Field
 from dust3d.fields.known import registered_fields
-from dust3d.io.hdf5 import reading, write_attrs, writing
+from dust3d.io.hdf5 import group_in, reading, write_attrs, writing
 
 
 def _write(group: h5py.Group, field: Field) -> None:
@@ -46,8 +46,8 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-def _read_item(item: h5py.Group | h5py.Dataset, path: Path) -> Any:
-    if isinstance(item, h5py.Dataset):
+def _read_item(item: Any, path: Path) -> Any:
+    if not isinstance(item, h5py.Group):
         return np.asarray(item)
     if "class" in item.attrs:
         return _read(item, path)
@@ -66,7 +66,7 @@ def _read(group: h5py.Group, path: Path) -> Field:
         if item.name in group:
             values[item.name] = _read_item(group[item.name], path)
         elif item.name in group.attrs:
-            values[item.name] = _tuples(json.loads(group.attrs[item.name]))
+            values[item.name] = _tuples(json.loads(str(group.attrs[item.name])))
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
@@ -90,7 +90,7 @@ def load_field(path: str | Path) -> tuple[Field, dict[str, Any]]:
     """
     path = Path(path)
     with reading(path, FIELD_FORMAT) as file:
-        field = _read(file["field"], path)
+        field = _read(group_in(file, "field"), path)
         attrs = {key: _plain(value) for key, value in file.attrs.items()}
     for leaf in jax.tree.leaves(field):
         if not np.all(np.isfinite(leaf)):

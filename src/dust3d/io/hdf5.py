@@ -58,6 +58,14 @@ def write_attrs(group: h5py.Group, attrs: dict[str, Any]) -> None:
         group.attrs[key] = value if plain else json.dumps(value, sort_keys=True)
 
 
+def group_in(parent: h5py.Group, name: str) -> h5py.Group:
+    """The group of a name; anything else in its place is damage, as nothing would be."""
+    found = parent[name]
+    if not isinstance(found, h5py.Group):
+        raise KeyError(f"{name} is no group")
+    return found
+
+
 def read_json(group: h5py.Group, key: str) -> Any:
     """An attribute that `write_attrs` stored as JSON text."""
-    return json.loads(group.attrs[key])
+    return json.loads(str(group.attrs[key]))

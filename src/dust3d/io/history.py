@@ -7,7 +7,7 @@ import numpy as np
 
 from dust3d.conventions import HISTORY_FORMAT
 from dust3d.errors import ProductError
-from dust3d.io.hdf5 import reading, write_attrs, writing
+from dust3d.io.hdf5 import group_in, reading, write_attrs, writing
 
 COLUMNS = ("epoch", "step", "seconds", "loss", "train_score", "heldout_score")
 
@@ -40,6 +40,7 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
         if missing:
             raise ProductError(f"{path}: the history lacks {', '.join(missing)}; fit again")
         found = {name: np.asarray(file[name]) for name in COLUMNS}
-        for name in file.get("snapshots", {}):
-            found[f"snapshots/{name}"] = np.asarray(file["snapshots"][name])
+        if "snapshots" in file:
+            for name, stored in group_in(file, "snapshots").items():
+                found[f"snapshots/{name}"] = np.asarray(stored)
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -85,7 +86,7 @@ def grid_map(
     gridded = GriddedField(field, fine_grid(field, half_widths, cells))
     axes = [cell_centres(h, n) for h, n in zip(half_widths, cells, strict=True)]
     mesh = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    ln_density = np.asarray(field.on_grid(axes))
+    ln_density = np.asarray(field.on_grid([jnp.asarray(axis) for axis in axes]))
     extinction = gridded.extinctions(mesh.reshape(-1, len(axes))).reshape(ln_density.shape)
     counts = None
     if stars is not None:

@@ -37,7 +37,7 @@ class RayMatrix:
     """
 
     def __init__(self, matrices: list[sp.csr_array]):
-        self.rows, self.columns = matrices[0].shape
+        self.rows, self.columns = matrices[0].shape[0], matrices[0].shape[1]
         self.entries = sum(m.nnz for m in matrices)
         self._on_host = jax.default_backend() == "cpu"
         if self._on_host:

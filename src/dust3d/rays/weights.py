@@ -75,4 +75,4 @@ def ray_weights(positions: np.ndarray, grid: Grid, step_voxels: float) -> sp.csr
         stop = max(start + 1, int(np.searchsorted(total, done + _POINTS_PER_CHUNK)))
         parts.append(_chunk_rows(positions[start:stop], steps[start:stop], grid))
         start = stop
-    return sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
+    return sp.csr_array(sp.vstack(parts)) if len(parts) > 1 else parts[0]

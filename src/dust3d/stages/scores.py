@@ -64,13 +64,13 @@ def _sky_directions(ndim: int) -> np.ndarray:
     if ndim == 2:
         return directions(np.arange(0.0, 360.0, 2.0), np.zeros(180))[:, :2]
     grid = HEALPix(_SKY_NSIDE)
-    lon, lat = grid.healpix_to_lonlat(np.arange(grid.npix))
-    return directions(lon.to_value(u.deg), lat.to_value(u.deg))
+    lon, lat = grid.healpix_to_lonlat(np.arange(int(grid.npix)))
+    return directions(np.asarray(lon.to_value(u.deg)), np.asarray(lat.to_value(u.deg)))
 
 
 def _pixels(path: str | Path, nside: int) -> np.ndarray:
     table = read_table(path, columns=["l", "b"])
-    return HEALPix(nside).lonlat_to_healpix(table["l"], table["b"])
+    return np.asarray(HEALPix(nside).lonlat_to_healpix(table["l"], table["b"]))
 
 
 def _heldout_scores(
