@@ -1,6 +1,7 @@
 """Maps as zarr stores that `xarray.open_zarr` opens."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ def write_map(path: str | Path, dataset: xr.Dataset) -> None:
         if np.issubdtype(stored[name].dtype, np.floating):
             stored[name] = stored[name].astype(np.float32, keep_attrs=True)
     with atomic_path(path) as aside:
-        stored.to_zarr(aside, mode="w", consolidated=False, zarr_format=3)
+        with warnings.catch_warnings():
+            # without consolidated metadata xarray.open_zarr warns; with them zarr does, here
+            warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+            stored.to_zarr(aside, mode="w", consolidated=True, zarr_format=3)
 
 
 def read_map(path: str | Path) -> xr.Dataset:
