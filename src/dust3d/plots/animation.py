@@ -123,7 +123,9 @@ def gif(frames: Iterable[np.ndarray], *, seconds: float = 0.25, comment: str = "
     comment
         Text stored in the file.
     """
-    pictures = [Image.fromarray(frame).quantize(128) for frame in frames]
+    # keeps the few pixels of thin lines in their own colours
+    method = Image.Quantize.MAXCOVERAGE
+    pictures = [Image.fromarray(frame).quantize(method=method) for frame in frames]
     times = [round(1000 * seconds)] * len(pictures)
     times[-1] *= 10
     stream = io.BytesIO()

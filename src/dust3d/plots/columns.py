@@ -1,7 +1,6 @@
 """Column densities: the dust seen from above (integral over z) and from the side (over y)."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 
 import numpy as np
 import xarray as xr
@@ -61,12 +60,18 @@ def _label(grid: xr.Dataset, along: str) -> str:
     return DENSITY if grid.sizes["z"] == 1 else _SEEN[along]
 
 
-def _plane(grid: xr.Dataset, along: str, marks: Sequence[Mark], reach_kpc: float | None) -> Plane:
+def _plane(
+    grid: xr.Dataset, along: str, marks: Sequence[Mark], reach_kpc: float | None,
+    used_kpc: Sequence[float] | None,
+) -> Plane:
     axes = ("x", "y") if along == "z" else ("x", "z")
     shown = tuple(marks) if along == "z" else ()
     # columns beyond the reach are blank already; only a 2-D sky needs the circle
     reach = reach_kpc if grid.sizes["z"] == 1 else None
-    return Plane(axes, grid[axes[0]].values, grid[axes[1]].values, "", reach, shown)
+    used = None
+    if used_kpc is not None:
+        used = (used_kpc[0], used_kpc[1] if along == "z" else used_kpc[2])
+    return Plane(axes, grid[axes[0]].values, grid[axes[1]].values, "", reach, shown, used)
 
 
 @styled
@@ -76,6 +81,7 @@ def compare_columns(
     *,
     marks: Sequence[Mark] = (),
     reach_kpc: float | None = None,
+    used_kpc: Sequence[float] | None = None,
     colours: str = "viridis",
 ) -> Figure:
     """Column density from above and from the side, of each fit beside truth and difference.
@@ -90,13 +96,16 @@ def compare_columns(
         Named directions, drawn in the view from above.
     reach_kpc
         Count dust within this distance of the Sun only: that of the farthest stars.
+    used_kpc
+        Half-widths of the part of the box that holds stars, drawn as a rectangle. Differences
+        outside of it do not stretch the colours.
     colours
         Colour map of the columns.
     """
     grids = [crop(fit, reach_kpc) for fit in fits.values()]
     true_grid = None if truth is None else crop(truth, reach_kpc)
     views = _views(grids[0])
-    planes = [_plane(grids[0], along, marks, reach_kpc) for along in views]
+    planes = [_plane(grids[0], along, marks, reach_kpc, used_kpc) for along in views]
     found = [[_seen(grid, along, reach_kpc) for grid in grids] for along in views]
     true = [] if true_grid is None else [_seen(true_grid, a, reach_kpc) for a in views]
     labels = [fit_label(name) for name in fits]
@@ -107,7 +116,8 @@ def compare_columns(
     if not true:
         return tableau(_rows(planes, found, scales, labels), largest=4.2)
     ratios = [[ln_ratio(v, t) for v in row] for row, t in zip(found, true, strict=True)]
-    change = difference_scale(difference_norm(*chain(*ratios)), _CHANGE)
+    judged = [p.where_stars_are(v) for p, row in zip(planes, ratios, strict=True) for v in row]
+    change = difference_scale(difference_norm(*judged), _CHANGE)
     seen = [[t, *row] for t, row in zip(true, found, strict=True)]
     upper = _rows(planes, seen, scales, ["truth", *labels])
     if len(fits) == 1:
@@ -140,9 +150,10 @@ def fit_columns(
     *,
     marks: Sequence[Mark] = (),
     reach_kpc: float | None = None,
+    used_kpc: Sequence[float] | None = None,
     colours: str = "viridis",
 ) -> Figure:
     """`compare_columns` of one fit."""
     return compare_columns(
-        {name: fit}, truth, marks=marks, reach_kpc=reach_kpc, colours=colours
+        {name: fit}, truth, marks=marks, reach_kpc=reach_kpc, used_kpc=used_kpc, colours=colours
     )

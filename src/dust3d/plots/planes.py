@@ -9,7 +9,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.image import AxesImage
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Patch, Rectangle
 from matplotlib.transforms import BboxBase
 
 from dust3d.coords import directions
@@ -71,10 +71,12 @@ def draw_plane(
     colours: Colormap,
     *,
     reach_kpc: float | None = None,
+    used_kpc: tuple[float, float] | None = None,
 ) -> AxesImage:
     """Draw values of shape (horizontal, vertical) at cell centres [kpc], with the Sun.
 
-    Cells without a value are grey. A dashed circle marks how far the stars reach.
+    Cells without a value are grey. A dashed circle of radius `reach_kpc`, or a box of half-widths
+    `used_kpc`, marks how far the stars reach.
     """
     left_right, bottom_top = edges(horizontal), edges(vertical)
     extent = (left_right[0], left_right[-1], bottom_top[0], bottom_top[-1])
@@ -84,10 +86,16 @@ def draw_plane(
         origin="lower", extent=extent, norm=norm, cmap=colours, aspect="equal",
         interpolation="nearest",
     )
+    limits: list[Patch] = []
+    dashed = {"fill": False, "lw": 0.8, "ls": (0, (4, 3)), "ec": "0.15"}
     if reach_kpc is not None:
-        circle = Circle((0, 0), reach_kpc, fill=False, lw=0.8, ls=(0, (4, 3)), ec="0.15")
-        circle.set_path_effects([patheffects.withStroke(linewidth=1.8, foreground="white")])
-        ax.add_patch(circle)
+        limits.append(Circle((0, 0), reach_kpc, **dashed))
+    if used_kpc is not None:
+        width, height = used_kpc
+        limits.append(Rectangle((-width, -height), 2 * width, 2 * height, **dashed))
+    for limit in limits:
+        limit.set_path_effects([patheffects.withStroke(linewidth=1.5, foreground="white", alpha=0.6)])
+        ax.add_patch(limit)
     draw_sun(ax)
     ax.set_xlim(extent[:2])
     ax.set_ylim(extent[2:])

@@ -101,7 +101,7 @@ def residual_figure(name: str, stars: Predictions, *, colours: str = "viridis") 
         Colour map of the numbers of stars.
     """
     grid = Grid(
-        [3.1, 3.1], [2.9, 2.5], left=0.65, right=0.2, top=0.35, bottom=3.75,
+        [3.1, 3.1], [2.9, 2.5], left=0.8, right=0.2, top=0.35, bottom=3.75,
         gap_x=1.25, gap_y=0.6,
     )
     _draw_against(grid, grid.axes[0, 0], stars, colours)
@@ -110,7 +110,7 @@ def residual_figure(name: str, stars: Predictions, *, colours: str = "viridis") 
     _draw_classes(grid.axes[1, 1], stars)
     grid.axes[0, 0].set_title(f"{fit_label(name)}: held-out stars")
     if np.ptp(np.nan_to_num(stars.b_deg)) < 1e-6:
-        _draw_longitude(grid.add(0.65, 0.5, 7.45, 2.4), stars)
+        _draw_longitude(grid.add(0.8, 0.5, 7.45, 2.4), stars)
     else:
         ax = grid.add(1.15, 0.35, 5.4, 2.7, projection="mollweide")
         norm = _draw_sky(ax, stars)

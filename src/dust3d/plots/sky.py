@@ -93,7 +93,8 @@ def sky_figure(
     gaps_x: list[float] = [] if truth is None else [0.15, 1.12]
     heights = [widths[0] / 2] * len(distances_kpc)
     grid = Grid(
-        widths, heights, left=0.55, right=0.85, top=0.45, bottom=0.15, gap_x=gaps_x,
+        widths, heights, left=0.55, right=0.85 if truth is None else 1.1, top=0.45, bottom=0.15,
+        gap_x=gaps_x,
         gap_y=0.45, projection="mollweide",
     )
     for row, distance in enumerate(distances_kpc):

@@ -64,15 +64,16 @@ def _slice_of(mark: Mark, heights: Sequence[float]) -> float | None:
 
 def _plane(
     grid: xr.Dataset, height: float, heights: Sequence[float], marks: Sequence[Mark],
-    reach_kpc: float | None,
+    reach_kpc: float | None, used_kpc: Sequence[float] | None,
 ) -> Plane:
     flat = grid.sizes["z"] == 1
     nearest = tuple(mark for mark in marks if _slice_of(mark, heights) in (height, None))
     reach = None
     if reach_kpc is not None and abs(height) < reach_kpc:
         reach = float(np.sqrt(reach_kpc**2 - height**2))
+    used = None if used_kpc is None else (used_kpc[0], used_kpc[1])
     note = "" if flat else rf"$z = {1000 * height:.0f}$ pc"
-    return Plane(("x", "y"), grid["x"].values, grid["y"].values, note, reach, nearest)
+    return Plane(("x", "y"), grid["x"].values, grid["y"].values, note, reach, nearest, used)
 
 
 @styled
@@ -84,6 +85,7 @@ def fit_slices(
     heights_kpc: Sequence[float] = (0.0,),
     marks: Sequence[Mark] = (),
     reach_kpc: float | None = None,
+    used_kpc: Sequence[float] | None = None,
     colours: str = "viridis",
 ) -> Figure:
     """Slices of one fit; for mocks beside the truth and the logarithm of their ratio.
@@ -100,6 +102,9 @@ def fit_slices(
         Named directions, drawn in the slice that is nearest to them.
     reach_kpc
         Distance of the farthest stars, drawn as a circle; the map is cropped around it.
+    used_kpc
+        Half-widths of the part of the box that holds stars, drawn as a rectangle. Differences
+        outside of it, or of the circle, do not stretch the colours.
     colours
         Colour map of the density.
 
@@ -111,7 +116,7 @@ def fit_slices(
     heights = _heights(fit, heights_kpc)
     fit = crop(fit, reach_kpc)
     found = [slice_density(fit, h) for h in heights]
-    planes = [_plane(fit, h, heights, marks, reach_kpc) for h in heights]
+    planes = [_plane(fit, h, heights, marks, reach_kpc, used_kpc) for h in heights]
     label = fit_label(name)
     if truth is None:
         scale = Scale(density_norm(*found), colours, DENSITY)
@@ -127,7 +132,8 @@ def fit_slices(
     true = [slice_density(truth, h) for h in heights]
     ratios = [ln_ratio(a, b) for a, b in zip(found, true, strict=True)]
     scale = Scale(density_norm(*true), colours, DENSITY)
-    change = difference_scale(difference_norm(*ratios), LN_DENSITY_DIFFERENCE)
+    judged = [plane.where_stars_are(c) for plane, c in zip(planes, ratios, strict=True)]
+    change = difference_scale(difference_norm(*judged), LN_DENSITY_DIFFERENCE)
     titles = [("truth", label, "difference")] + [("", "", "")] * (len(heights) - 1)
     rows = [
         [Panel(plane, b, scale, t[0]), Panel(plane, a, scale, t[1]), Panel(plane, c, change, t[2])]
@@ -144,6 +150,7 @@ def compare_slices(
     heights_kpc: Sequence[float] = (0.0,),
     marks: Sequence[Mark] = (),
     reach_kpc: float | None = None,
+    used_kpc: Sequence[float] | None = None,
     colours: str = "viridis",
 ) -> Figure:
     """Slices of all fits side by side, beside the truth and above their differences to it.
@@ -156,11 +163,14 @@ def compare_slices(
     true = [] if truth is None else [slice_density(crop(truth, reach_kpc), h) for h in heights]
     scale = Scale(density_norm(*(true or chain(*found))), colours, DENSITY)
     ratios = [[ln_ratio(v, t) for v in row] for row, t in zip(found, true, strict=False)]
-    change = difference_scale(difference_norm(*chain(*ratios)), LN_DENSITY_DIFFERENCE)
+    planes = [_plane(grids[0], h, heights, marks, reach_kpc, used_kpc) for h in heights]
+    judged = [
+        plane.where_stars_are(v) for plane, row in zip(planes, ratios, strict=False) for v in row
+    ]
+    change = difference_scale(difference_norm(*judged), LN_DENSITY_DIFFERENCE)
     labels = (["truth"] if true else []) + [fit_label(name) for name in fits]
     rows: list[list[Panel | None]] = []
-    for n, height in enumerate(heights):
-        plane = _plane(grids[0], height, heights, marks, reach_kpc)
+    for n, plane in enumerate(planes):
         panels = [true[n], *found[n]] if true else found[n]
         titles = labels if n == 0 else [""] * len(panels)
         rows.append([Panel(plane, v, scale, t) for v, t in zip(panels, titles, strict=True)])

@@ -24,7 +24,10 @@ _THIN = 0.85
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane through, or a projection of, the box: its two axes and what is marked on it."""
+    """A plane through, or a projection of, the box: its two axes and what is marked on it.
+
+    Stars lie within `reach_kpc` of the Sun, or within the half-widths `used_kpc`, if given.
+    """
 
     axes: tuple[str, str]
     horizontal: np.ndarray
@@ -32,12 +35,23 @@ class Plane:
     note: str = ""
     reach_kpc: float | None = None
     marks: tuple[Mark, ...] = ()
+    used_kpc: tuple[float, float] | None = None
 
     @property
     def proportion(self) -> float:
         """Height over width."""
         across, up = edges(self.horizontal), edges(self.vertical)
         return float((up[-1] - up[0]) / (across[-1] - across[0]))
+
+    def where_stars_are(self, values: np.ndarray) -> np.ndarray:
+        """Values on the plane, NaN where no star can be."""
+        across, up = np.meshgrid(np.abs(self.horizontal), np.abs(self.vertical), indexing="ij")
+        near = np.full(values.shape, True)
+        if self.used_kpc is not None:
+            near &= (across <= self.used_kpc[0]) & (up <= self.used_kpc[1])
+        if self.reach_kpc is not None:
+            near &= np.hypot(across, up) <= self.reach_kpc
+        return np.where(near, values, np.nan)
 
     def rays(self) -> tuple[list[float], list[str]]:
         """Longitudes [deg] of the marks without a distance, and their names; seen from above."""
@@ -140,6 +154,7 @@ def _draw(ax: Axes, panel: Panel) -> None:
     draw_plane(
         ax, plane.horizontal, plane.vertical, panel.values, panel.scale.norm,
         matplotlib.colormaps[panel.scale.colours], reach_kpc=plane.reach_kpc,
+        used_kpc=plane.used_kpc,
     )
     if panel.title:
         ax.set_title(panel.title)

@@ -51,11 +51,20 @@ def reach(settings: dict[str, Any]) -> float | None:
     return settings["selection"].get("max_distance_kpc")
 
 
+def used(settings: dict[str, Any]) -> list[float] | None:
+    """Half-widths of the part of the box that holds stars [kpc], unless a distance limits them."""
+    if reach(settings) is not None:
+        return None
+    part = settings["selection"]["box_fraction"]
+    return [part * half_width for half_width in settings["box"]["half_widths_kpc"]]
+
+
 def look(settings: dict[str, Any]) -> dict[str, Any]:
     """What all pictures of maps take from the configuration."""
     return {
         "marks": marks(settings),
         "reach_kpc": reach(settings),
+        "used_kpc": used(settings),
         "colours": settings["plots"]["colour_map"],
     }
 

@@ -33,7 +33,7 @@ def comparison_figures(
     outputs
         PNG to be written for each kind: slices, columns, spectra, orders.
     settings
-        The sections plots and selection.
+        The sections plots, box and selection.
     seed, source
         For the record: the run's seed, the digest of the source.
     truth_map
