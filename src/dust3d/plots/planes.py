@@ -93,8 +93,9 @@ def draw_plane(
     if used_kpc is not None:
         width, height = used_kpc
         limits.append(Rectangle((-width, -height), 2 * width, 2 * height, **dashed))
+    halo = patheffects.withStroke(linewidth=1.5, foreground="white", alpha=0.6)
     for limit in limits:
-        limit.set_path_effects([patheffects.withStroke(linewidth=1.5, foreground="white", alpha=0.6)])
+        limit.set_path_effects([halo])
         ax.add_patch(limit)
     draw_sun(ax)
     ax.set_xlim(extent[:2])
