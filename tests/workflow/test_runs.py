@@ -99,7 +99,8 @@ class TestSmallRun:
                     assert len(file) > 0
             summary = json.loads((folder / "fit.json").read_text())
             assert summary["name"] == fit
-            assert summary["rays"]["method"] == "production"
+            expected = "production" if summary["model"] == "fourier" else "exact"
+            assert summary["rays"]["method"] == expected
 
     def test_every_fit_has_its_row(self, small):
         with open(small.results / "comparison.csv", newline="") as file:
@@ -137,15 +138,24 @@ class TestSmallRun:
         assert done.returncode == 0, done.stderr
         assert report.stat().st_size > 100_000
 
-    def test_the_map_answers_in_python(self, small):
-        from astropy.coordinates import SkyCoord
-
-        import dust3d
-
-        opened = dust3d.open_map(small.results / "fits" / "fourier-3x3x1")
-        star = SkyCoord(l=30 * u.deg, b=2 * u.deg, distance=0.5 * u.kpc, frame="galactic")
-        assert opened.extinction(star).unit == u.mag
-        assert opened.extinction(star) > 0
+    @pytest.mark.parametrize("product", ["fits/fourier-3x3x1", "fits/mlp-8", "truth"])
+    def test_maps_answer_in_a_plain_python(self, small, product):
+        """No setting, no warning: what a user types."""
+        code = (
+            "import dust3d\n"
+            "from astropy import units as u\n"
+            "from astropy.coordinates import SkyCoord\n"
+            f"opened = dust3d.open_map({str(small.results / product)!r})\n"
+            "star = SkyCoord(l=[30, 90] * u.deg, b=[2, 1] * u.deg, distance=0.5 * u.kpc,"
+            " frame='galactic')\n"
+            "assert opened.extinction(star).unit == u.mag\n"
+            "assert (opened.extinction(star) > 0).all()\n"
+            "assert opened.density(star.icrs).unit == u.mag / u.kpc\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.xdist_group("small")
