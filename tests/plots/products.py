@@ -59,7 +59,9 @@ def make_recovery(order):
         "resolution_kpc": float(np.pi / (3.0 * order)),
         "resolution_ceiling_kpc": 0.05,
         "distance": {
-            "edges_kpc": [0.0, 0.4, 0.8], "bias": [0.02, -0.01], "rms": [0.2, None],
+            "edges_kpc": [0.0, 0.4, 0.8],
+            "bias": [0.02, -0.01],
+            "rms": [0.2, None],
         },
         "shells": {
             "k_per_kpc": k.tolist(),

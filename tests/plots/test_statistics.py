@@ -137,6 +137,8 @@ def test_bins_hold_equal_numbers():
 def test_residual_figure(stars):
     figure = residual_figure("fourier-4x4x2", stars)
     readable(figure, "[mag]", "[kpc]")
+    classes = [label.get_text() for label in figure.axes[3].get_xticklabels()]
+    assert classes == ["A", "F", "none"]
     used = stars.heldout & np.isfinite(stars.observed_mag)
     # the outermost permille of both axes are off the panel
     assert images(figure)[0].sum() == pytest.approx(used.sum(), abs=3)

@@ -186,7 +186,7 @@ def _draw_distance(ax: Axes, stars: Predictions) -> None:
 def _draw_classes(ax: Axes, stars: Predictions) -> None:
     classes = np.asarray(stars.classes).astype(str)
     names, counts = np.unique(classes, return_counts=True)
-    names = np.sort(names[np.argsort(-counts)][:_MOST_CLASSES])
+    names = sorted(names[np.argsort(-counts)][:_MOST_CLASSES], key=_temperature_order)
     spans = []
     for label, chosen, colour, marker in stars.sets:
         shift = -0.12 if label == "train" else 0.12
@@ -211,6 +211,12 @@ def _draw_classes(ax: Axes, stars: Predictions) -> None:
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.6, len(names) - 0.4)
     ax.set(xlabel="class", ylabel=_RESIDUAL)
+
+
+def _temperature_order(name: str) -> tuple[int, str]:
+    """Spectral classes from hot to cool; other names after them, by the alphabet."""
+    place = "OBAFGKM".find(name[0]) if name else -1
+    return (place if place >= 0 else 7, name)
 
 
 def _draw_sky(ax: Axes, stars: Predictions):

@@ -116,7 +116,7 @@ def lines_for(names: Sequence[str]) -> list[Line]:
     """A line for each fit: Fourier orders run from light to dark, other models stand apart."""
     fourier = [name for name in names if name.startswith("fourier")]
     ramp = matplotlib.colormaps["viridis_r"]
-    shades = [ramp(x) for x in np.linspace(0.22, 0.85, max(len(fourier), 1))]
+    shades = [ramp(x) for x in (np.linspace(0.22, 0.85, len(fourier)) if fourier[1:] else [0.6])]
     others = iter([VERMILION, PURPLE, ORANGE, SKY, GREEN, BLUE] * (1 + len(names) // 6))
     markers = iter("sD^vPX" * (1 + len(names) // 6))
     lines = []
