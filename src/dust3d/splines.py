@@ -32,7 +32,9 @@ def evaluate_spline(
     """The spline at x; beyond the last knot it goes on as a straight line."""
     dtype = values.dtype
     inside = jnp.clip(x, knots[0], knots[-1])
-    i = jnp.clip(jnp.searchsorted(jnp.asarray(knots, dtype), inside, side="right") - 1, 0, len(knots) - 2)
+    i = jnp.clip(
+        jnp.searchsorted(jnp.asarray(knots, dtype), inside, side="right") - 1, 0, len(knots) - 2
+    )
     low, high = jnp.asarray(knots, dtype)[i], jnp.asarray(knots, dtype)[i + 1]
     step = high - low
     a, b = (high - inside) / step, (inside - low) / step

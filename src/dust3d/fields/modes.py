@@ -47,4 +47,3 @@ def _modes(order: tuple[int, ...], ball: bool) -> np.ndarray:
 def wavenumbers(modes: np.ndarray, half_widths: Sequence[float]) -> np.ndarray:
     """|k| of each mode [1 / kpc], with k = pi m / L."""
     return np.linalg.norm(np.pi * modes / np.asarray(half_widths), axis=1)
-

@@ -140,4 +140,3 @@ class MomentumSGD:
     def step(self, parameters: Coefficients, state: Any, batch: int, step: int):
         """One step on one batch; the score is ln(mean residual^2)."""
         return self._step(parameters, state, jnp.asarray(batch), jnp.asarray(step))
-

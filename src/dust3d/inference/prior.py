@@ -45,9 +45,7 @@ def white_log_density(xi: Xi) -> Float[Array, ""]:
     return jnp.asarray(-0.5 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(xi)))
 
 
-def spectrum(
-    wavenumber: np.ndarray, *, slope: float, outer_scale_kpc: float | None
-) -> np.ndarray:
+def spectrum(wavenumber: np.ndarray, *, slope: float, outer_scale_kpc: float | None) -> np.ndarray:
     """(k0^2 + k^2)^(-slope / 2) with k0 = 2 pi / outer scale."""
     k0 = 0.0 if outer_scale_kpc is None else 2 * np.pi / outer_scale_kpc
     return (k0**2 + wavenumber**2) ** (-slope / 2)
@@ -69,9 +67,7 @@ def spectral_scales(
     counted. With a fixed `std_scale_kpc` fits of any order share one prior; without
     it the modes themselves are counted.
     """
-    shape = spectrum(
-        wavenumbers(modes, half_widths), slope=slope, outer_scale_kpc=outer_scale_kpc
-    )
+    shape = spectrum(wavenumbers(modes, half_widths), slope=slope, outer_scale_kpc=outer_scale_kpc)
     if std_scale_kpc is None:
         counted = shape
     else:
@@ -270,6 +266,4 @@ class SumPrior(eqx.Module):
 
     def log_density(self, xi: Xi) -> Float[Array, ""]:
         """Sum over the parts."""
-        return sum(
-            (part.log_density(xi[name]) for name, part in self.parts.items()), jnp.zeros(())
-        )
+        return sum((part.log_density(xi[name]) for name, part in self.parts.items()), jnp.zeros(()))

@@ -36,9 +36,7 @@ def read_observations(
         outside the box, or is of a class that is not known.
     """
     table = read_table(path, columns=list(COLUMNS))
-    coords = SkyCoord(
-        l=table["l"], b=table["b"], distance=table["distance"], frame="galactic"
-    )
+    coords = SkyCoord(l=table["l"], b=table["b"], distance=table["distance"], frame="galactic")
     positions = cartesian_kpc(coords)[:, : len(half_widths)]
     extinction = table["extinction"].to_value(u.mag)
     sigma = table["extinction_error"].to_value(u.mag)

@@ -80,8 +80,8 @@ class DustMap:
             raise Dust3dError(f"quantity {quantity!r} is unknown; use {' or '.join(_QUANTITIES)}")
         if mode != "mean":
             raise Dust3dError(
-                f"mode {mode!r} needs a posterior, and this map is a {self.attrs.get('estimator')}; "
-                "use mode='mean'"
+                f"mode {mode!r} needs a posterior, and this map is a "
+                f"{self.attrs.get('estimator')}; use mode='mean'"
             )
         xyz = cartesian_kpc(coords)
         ndim = len(self.half_widths)
@@ -163,7 +163,9 @@ def open_map(path: str | Path) -> DustMap:
         return GridMap(read_map(path))
     field_file = path / "field.h5" if path.is_dir() else path
     if not field_file.exists():
-        raise ProductError(f"{path}: holds neither a field.h5 nor a zarr store; is the fit finished?")
+        raise ProductError(
+            f"{path}: holds neither a field.h5 nor a zarr store; is the fit finished?"
+        )
     field, attrs = load_field(field_file)
     if "half_widths_kpc" not in attrs:
         raise ProductError(f"{field_file}: does not say how large its box is; make it again")

@@ -54,9 +54,7 @@ def nodes_for(order: Sequence[int], half_widths: Sequence[float], reach_kpc: flo
     return int(np.ceil(10 + 2.6 * k * reach_kpc / (2 * np.pi)))
 
 
-def extinction(
-    field: Field, star: Float[Array, " ndim"], *, nodes: int
-) -> Float[Array, ""]:
+def extinction(field: Field, star: Float[Array, " ndim"], *, nodes: int) -> Float[Array, ""]:
     """Extinction [mag] from the Sun to one star [kpc]."""
     t, w = legendre_nodes(nodes)
     points = jnp.asarray(t, star.dtype)[:, None] * star
@@ -80,9 +78,7 @@ def _chunked(field: Field, stars: Float[Array, "c m ndim"], nodes: int):
     return jax.lax.map(lambda chunk: moments(field, chunk, nodes=nodes), stars)
 
 
-def extinctions(
-    field: Field, positions: Float[Array, "n ndim"], nodes: int
-) -> Float[Array, " n"]:
+def extinctions(field: Field, positions: Float[Array, "n ndim"], nodes: int) -> Float[Array, " n"]:
     """Extinctions [mag] from the Sun to many stars [kpc], in chunks of bounded memory."""
     n = positions.shape[0]
     chunk = max(1, min(n, _POINTS_PER_CHUNK // nodes))

@@ -79,9 +79,7 @@ def _slab(parameters: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return np.exp(np.clip(ln_density, -20, 10)) * distance * mean_path
 
 
-def slab(
-    train: Observations, heldout: Observations, settings: LikelihoodSettings
-) -> Prediction:
+def slab(train: Observations, heldout: Observations, settings: LikelihoodSettings) -> Prediction:
     """An exponential layer whose density, height and distance from the Sun are fitted."""
     density = log_density(settings)
 

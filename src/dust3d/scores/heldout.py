@@ -76,9 +76,7 @@ def density_score(prediction: Prediction, cluster: np.ndarray) -> dict[str, floa
     return {"mean": mean, "standard_error": error}
 
 
-def advantage(
-    prediction: Prediction, other: Prediction, cluster: np.ndarray
-) -> dict[str, float]:
+def advantage(prediction: Prediction, other: Prediction, cluster: np.ndarray) -> dict[str, float]:
     """Paired difference of log predictive density to another model on the same stars."""
     difference, error = clustered_mean(prediction.log_density - other.log_density, cluster)
     return {

@@ -128,7 +128,9 @@ def recovery(
     width = result["resolution_kpc"]
     if width is not None:
         a, b = (
-            smoothed_density(np.squeeze(d["density"].values.astype(np.float64)), voxel, width)[inner]
+            smoothed_density(np.squeeze(d["density"].values.astype(np.float64)), voxel, width)[
+                inner
+            ]
             for d in (truth, fit)
         )
         result["smoothed_density"] = {

@@ -10,7 +10,7 @@ from dust3d.fields.modes import fourier_modes
 
 
 def spectrum_of(values: np.ndarray) -> np.ndarray:
-    """Fourier transform of a field without its mean, under a Hann window: the part is not periodic."""
+    """Fourier transform of a field without its mean, under a Hann window: no part is periodic."""
     window = np.ones(())
     for n in values.shape:
         window = np.multiply.outer(window, hann(n + 2)[1:-1])
@@ -72,7 +72,7 @@ def shell_scores(
 
 
 def highest_wavenumber(values: np.ndarray, voxel: Sequence[float], share: float = 0.999) -> float:
-    """|k| [1 / kpc] below which a field on its whole periodic box has this share of its variance."""
+    """|k| [1 / kpc] below which a field on its whole box has this share of its variance."""
     power = np.abs(np.fft.fftn(values - values.mean())) ** 2
     k = wavenumber_grid(values.shape, voxel).ravel()
     rising = np.argsort(k, kind="stable")

@@ -32,9 +32,7 @@ class GridTransform:
     conjugate: np.ndarray
     shape: tuple[int, ...]
 
-    def __call__(
-        self, cos: Float[Array, " k"], sin: Float[Array, " k"]
-    ) -> Float[Array, "..."]:
+    def __call__(self, cos: Float[Array, " k"], sin: Float[Array, " k"]) -> Float[Array, "..."]:
         """Sum of a cos(k x) + b sin(k x) at all cell centres."""
         real = cos.dtype
         complex_ = jnp.result_type(cos, 1j)
@@ -71,7 +69,8 @@ def grid_transform(modes: np.ndarray, cells: Sequence[int]) -> GridTransform:
     # irfftn reads only entries with a last frequency >= 0; those at 0 need both signs
     stored = both[:, -1] >= 0
     both, source, conjugate = both[stored], source[stored], conjugate[stored]
-    # cell j lies at -L + (j + 1/2) 2L/n: exp(i pi m x / L) = exp(2 pi i m j / n) exp(i pi m (1/n - 1))
+    # cell j lies at -L + (j + 1/2) 2L/n:
+    # exp(i pi m x / L) = exp(2 pi i m j / n) exp(i pi m (1/n - 1))
     shift = np.exp(1j * np.pi * (both * (1.0 / np.asarray(shape) - 1.0)).sum(axis=1))
     index = tuple(both[:, j] % shape[j] for j in range(both.shape[1]))
     return GridTransform(index, source, shift, conjugate, shape)

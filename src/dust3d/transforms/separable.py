@@ -45,9 +45,7 @@ def lattice_coefficients(
     occurs; shape (order_1 + 1, 2 order_2 + 1, ...).
     """
     shape = (order[0] + 1, *(2 * m + 1 for m in order[1:]))
-    index = tuple(
-        modes[:, j] + (0 if j == 0 else order[j]) for j in range(modes.shape[1])
-    )
+    index = tuple(modes[:, j] + (0 if j == 0 else order[j]) for j in range(modes.shape[1]))
     return jnp.zeros(shape, jnp.result_type(cos, 1j)).at[index].set(cos - 1j * sin)
 
 

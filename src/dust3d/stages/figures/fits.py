@@ -77,8 +77,12 @@ class _Product:
         """Prior standard deviation of each coefficient of the Fourier part."""
         prior = self.settings["prior"]
         return spectral_scales(
-            series.modes, series.half_widths, std=prior["std"], slope=prior["slope"],
-            outer_scale_kpc=prior["outer_scale_kpc"], std_scale_kpc=prior["std_scale_kpc"],
+            series.modes,
+            series.half_widths,
+            std=prior["std"],
+            slope=prior["slope"],
+            outer_scale_kpc=prior["outer_scale_kpc"],
+            std_scale_kpc=prior["std_scale_kpc"],
         )
 
 
@@ -101,7 +105,10 @@ def _sky_distances(settings: dict[str, Any]) -> list[float]:
 def _slices(product: _Product) -> Any:
     plots = product.settings["plots"]
     return fit_slices(
-        product.name, product.map, product.truth, heights_kpc=plots["slices_kpc"],
+        product.name,
+        product.map,
+        product.truth,
+        heights_kpc=plots["slices_kpc"],
         **look(product.settings),
     )
 
@@ -130,8 +137,12 @@ def _modes(product: _Product) -> Any:
             "draw; ask for this figure for Fourier fits only"
         )
     return mode_figure(
-        product.name, series.modes, np.asarray(series.half_widths), np.asarray(series.cos),
-        np.asarray(series.sin), product.prior_scales(series),
+        product.name,
+        series.modes,
+        np.asarray(series.half_widths),
+        np.asarray(series.cos),
+        np.asarray(series.sin),
+        product.prior_scales(series),
         colours=product.settings["plots"]["colour_map"],
     )
 
@@ -149,9 +160,7 @@ def _residuals(product: _Product) -> Any:
         sigma_mag=in_unit(table, "sigma", "mag"),
         heldout=np.asarray(table["heldout"], dtype=bool),
     )
-    return residual_figure(
-        product.name, stars, colours=product.settings["plots"]["colour_map"]
-    )
+    return residual_figure(product.name, stars, colours=product.settings["plots"]["colour_map"])
 
 
 def _history(product: _Product) -> Any:
@@ -159,15 +168,21 @@ def _history(product: _Product) -> Any:
     if product.paths.get("fit_json") is not None:
         summary = read_json(product.path("fit_json"), ["parameters", "stars"])
     return history_figure(
-        product.name, read_history(product.path("history")),
-        parameters=summary.get("parameters"), stars=summary.get("stars"),
+        product.name,
+        read_history(product.path("history")),
+        parameters=summary.get("parameters"),
+        stars=summary.get("stars"),
     )
 
 
 def _sky(product: _Product) -> Any:
     return sky_figure(
-        product.name, product.map, product.truth, distances_kpc=_sky_distances(product.settings),
-        marks=marks(product.settings), colours=product.settings["plots"]["colour_map"],
+        product.name,
+        product.map,
+        product.truth,
+        distances_kpc=_sky_distances(product.settings),
+        marks=marks(product.settings),
+        colours=product.settings["plots"]["colour_map"],
     )
 
 
@@ -192,7 +207,7 @@ def fit_figures(
     field: PathLike | None = None,
     fit_json: PathLike | None = None,
     history: PathLike | None = None,
-    map: PathLike | None = None,  # noqa: A002
+    map: PathLike | None = None,
     scores: PathLike | None = None,
     predicted: PathLike | None = None,
     truth_map: PathLike | None = None,
@@ -220,8 +235,13 @@ def fit_figures(
         If a product is missing or damaged, or a figure of that kind does not exist.
     """
     paths = {
-        "field": field, "fit_json": fit_json, "history": history, "map": map, "scores": scores,
-        "predicted": predicted, "truth_map": truth_map,
+        "field": field,
+        "fit_json": fit_json,
+        "history": history,
+        "map": map,
+        "scores": scores,
+        "predicted": predicted,
+        "truth_map": truth_map,
     }
     product = _Product(name, paths, settings)
     draw = {kind: partial(function, product) for kind, function in _FIT_FIGURES.items()}

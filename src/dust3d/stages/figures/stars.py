@@ -59,9 +59,12 @@ def star_figures(
             chosen = np.asarray(table["ambiguous"], dtype=bool)
             ambiguous = np.histogram(in_unit(table, "separation", "arcsec")[chosen], edges)[0]
         return crossmatch_figure(
-            edges, np.asarray(histogram["counts"]), ambiguous=ambiguous,
+            edges,
+            np.asarray(histogram["counts"]),
+            ambiguous=ambiguous,
             radius_arcsec=settings["crossmatch"]["radius_arcsec"],
-            chance_pairs=_chance_pairs(report), facts=_facts(report),
+            chance_pairs=_chance_pairs(report),
+            facts=_facts(report),
         )
 
     def stars() -> Any:
@@ -72,8 +75,10 @@ def star_figures(
             return np.concatenate([in_unit(part, name, unit) for part in parts])
 
         found = Stars(
-            l_deg=column("l", "deg"), b_deg=column("b", "deg"),
-            distance_kpc=column("distance", "kpc"), extinction_mag=column("extinction", "mag"),
+            l_deg=column("l", "deg"),
+            b_deg=column("b", "deg"),
+            distance_kpc=column("distance", "kpc"),
+            extinction_mag=column("extinction", "mag"),
             heldout=np.concatenate(held),
         )
         plots = settings["plots"]
