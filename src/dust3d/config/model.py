@@ -166,14 +166,9 @@ class ProductionRays(Section):
     """Density on a grid, rays as a sparse matrix star x voxel."""
 
     oversampling: Annotated[float, Field(ge=1)] | None = Field(
-        None,
+        default=None,
         description="Voxels per half-wavelength of the highest mode along each axis, to begin "
         "with; none: as many as make 300 000 voxels, between 2.4 and 8.",
-    )
-    voxel_kpc: Positive | None = Field(
-        None,
-        description="Voxel size for networks, to begin with; none: a twelfth of their "
-        "`feature_scale_kpc`.",
     )
     step_voxels: Positive = Field(
         default=0.5, description="Step of the quadrature along a ray, in voxels."
@@ -205,6 +200,11 @@ class ReferenceRays(Section):
     """The neural ODE dA/dt = |x| rho(t x), solved adaptively by diffrax."""
 
     solver: Literal["dopri5", "tsit5"] = Field(default="dopri5", description="Runge-Kutta pair.")
+    max_step_kpc: Positive | None = Field(
+        default=None,
+        description="Longest step along a ray; none: free. A cloud narrower than the steps that "
+        "thin dust before it allows would be jumped over.",
+    )
     rtol: Positive = Field(default=1e-7, description="Relative tolerance.")
     atol: Positive = Field(default=1e-5, description="Absolute tolerance [mag].")
     adjoint: Literal["recursive_checkpoint", "direct", "backsolve"] = Field(
@@ -216,7 +216,9 @@ class Rays(Section):
     """From density to extinction."""
 
     method: Literal["production", "exact", "reference"] = Field(
-        default="production", description="Which path the optimiser takes."
+        default="production",
+        description="Which path the optimiser takes. Networks take `exact` for `production`: a "
+        "voxel would cost them as much as a node.",
     )
     production: ProductionRays = Field(
         default=ProductionRays(), description="Sparse rays on a grid."

@@ -178,7 +178,7 @@ class Config(Section):
             if name == f"fourier-{order_name(order)}":
                 # whether there is a start is an input of the fit, not a number
                 fourier = {k: v for k, v in fits["fourier"].items() if k != "warm_start"}
-                del optimiser["mlp_method"], settings["rays"]["production"]["voxel_kpc"]
+                del optimiser["mlp_method"]
                 if isinstance(self.optimiser.method, Original):
                     optimiser["method"]["stages"] = self._original_stages(name, order)
                 return settings | {"fits": {"fourier": fourier | {"orders": [list(order)]}}}

@@ -12,7 +12,7 @@ from dust3d.keys import generator_for
 from dust3d.observations import Observations
 from dust3d.rays.nodes import extinctions
 
-_SAMPLE = 4000
+_SAMPLE = 1500
 _MOST_NODES = 1 << 12
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dust3d.config.model import VerticalMean
+from dust3d.fields.modes import fourier_modes
 from dust3d.inference.batches import GridSightlines, NodeSightlines, OdeSightlines
 from dust3d.inference.likelihood import Likelihood
 from dust3d.inference.prior import (
@@ -16,7 +17,6 @@ from dust3d.inference.prior import (
 )
 from dust3d.inference.settings import FitSettings
 from dust3d.inference.target import Sightlines, Target
-from dust3d.fields.modes import fourier_modes
 from dust3d.keys import key_for
 
 
@@ -101,10 +101,10 @@ def sightlines_for(
         Order of the field, if it is not that of the fit.
     """
     rays, dtype = settings.rays, settings.dtype
-    if rays.method == "production":
+    if settings.ray_method == "production":
         grid = settings.grid(refinements, order)
         return GridSightlines(positions, rows, grid, rays.production.step_voxels, dtype)
-    if rays.method == "exact":
+    if settings.ray_method == "exact":
         reach = float(np.linalg.norm(positions, axis=1).max())
         nodes = settings.first_nodes(reach, order) * 2**refinements
         return NodeSightlines(positions, rows, nodes, dtype)

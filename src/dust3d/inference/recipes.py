@@ -157,11 +157,11 @@ class AdamRecipe(_Recipe):
             seed=self.seed,
         )
         limit = settings.rays.production.max_error_sigma
-        if settings.rays.method == "exact":
+        if settings.ray_method == "exact":
             limit = settings.rays.exact.max_error_sigma
         error = self.accuracy.error_sigma_p99
         logger.info("%s: rays are within %.3g sigma for 99 %% of stars", settings.name, error)
-        if error <= limit or settings.rays.method == "reference":
+        if error <= limit or settings.ray_method == "reference":
             return True
         if number >= _MOST_REFINEMENTS:
             logger.warning(

@@ -10,10 +10,9 @@ import numpy as np
 from dust3d.config.base import Box
 from dust3d.config.model import FourierFits, Likelihood, MLPFits, Prior, Rays, order_name
 from dust3d.config.optimiser import Adam, Optimiser
-from dust3d.rays.grid import Grid, grid_for_order, grid_for_voxel
+from dust3d.rays.grid import Grid, grid_for_order
 from dust3d.rays.nodes import nodes_for
 
-_VOXELS_PER_FEATURE_SCALE = 12
 _VOXELS_TO_BEGIN_WITH = 300_000
 _OVERSAMPLING = (2.4, 8.0)
 _REFINEMENT = 1.5
@@ -76,16 +75,18 @@ class FitSettings:
         return jnp.dtype(self.optimiser.precision)
 
     def grid(self, refinements: int = 0, order: tuple[int, ...] | None = None) -> Grid:
-        """The grid of production rays, made finer a number of times."""
-        finer = _REFINEMENT**refinements
-        production, half_widths = self.rays.production, self.box.half_widths_kpc
-        if self.fourier is not None:
-            order = order or self.order
-            oversampling = production.oversampling or self._first_oversampling(order)
-            return grid_for_order(order, half_widths, oversampling * finer)
-        assert self.mlp is not None
-        voxel = production.voxel_kpc or self.mlp.feature_scale_kpc / _VOXELS_PER_FEATURE_SCALE
-        return grid_for_voxel(voxel / finer, half_widths)
+        """The grid of production rays of a Fourier fit, made finer a number of times."""
+        order = order or self.order
+        oversampling = self.rays.production.oversampling or self._first_oversampling(order)
+        finer = oversampling * _REFINEMENT**refinements
+        return grid_for_order(order, self.box.half_widths_kpc, finer)
+
+    @property
+    def ray_method(self) -> str:
+        """The path to extinctions: networks, as dear per voxel as per node, take nodes."""
+        if self.fourier is None and self.rays.method == "production":
+            return "exact"
+        return self.rays.method
 
     @staticmethod
     def _first_oversampling(order: tuple[int, ...]) -> float:

@@ -66,6 +66,9 @@ def true_extinctions(
 
 
 def _reference(field: Field, positions: np.ndarray, settings: ReferenceRays) -> np.ndarray:
+    if isinstance(field, StructuredField):
+        # a step of two sigma cannot jump over the narrowest cloud
+        settings = settings.model_copy(update={"max_step_kpc": 2 * field.finest_kpc})
     return np.asarray(ode.extinctions(field, jnp.asarray(positions), settings))
 
 

@@ -65,11 +65,6 @@ def grid_for_order(
     return Grid(cells, tuple(half_widths))
 
 
-def grid_for_voxel(voxel_kpc: float, half_widths: Sequence[float]) -> Grid:
-    """Voxels not larger than a given size."""
-    return Grid(tuple(fast_size(2 * h / voxel_kpc) for h in half_widths), tuple(half_widths))
-
-
 def ln_density_on(field: Field, grid: Grid, dtype: jnp.dtype) -> Float[Array, "..."]:
     """ln rho at all voxel centres: by FFT for the Fourier parts of a field, else one by one."""
     if isinstance(field, SumField):

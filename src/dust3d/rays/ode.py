@@ -32,7 +32,8 @@ def _largest(error: Float[Array, "..."]) -> Float[Array, ""]:
     return jnp.max(jnp.abs(error))
 
 
-def _solve(rate, initial, argument, settings: ReferenceRays):
+def _solve(rate, initial, argument, reach, settings: ReferenceRays):
+    longest = None if settings.max_step_kpc is None else settings.max_step_kpc / reach
     adjoint = _ADJOINTS[settings.adjoint]()
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(rate),
@@ -44,7 +45,7 @@ def _solve(rate, initial, argument, settings: ReferenceRays):
         args=argument,
         # one step for all rays of a batch, so the worst of them decides
         stepsize_controller=diffrax.PIDController(
-            rtol=settings.rtol, atol=settings.atol, norm=_largest
+            rtol=settings.rtol, atol=settings.atol, dtmax=longest, norm=_largest
         ),
         adjoint=adjoint,
         max_steps=_MAX_STEPS,
@@ -80,8 +81,8 @@ def extinction(
         function, place = argument
         return jnp.linalg.norm(place) * jnp.exp(function(t * place))
 
-    zero = jnp.zeros((), star.dtype)
-    return _solve(rate, zero, (ln_density, star), settings or ReferenceRays())
+    zero, reach = jnp.zeros((), star.dtype), jax.lax.stop_gradient(jnp.linalg.norm(star))
+    return _solve(rate, zero, (ln_density, star), reach, settings or ReferenceRays())
 
 
 def solve(
@@ -93,7 +94,8 @@ def solve(
         function, places = argument
         return jnp.linalg.norm(places, axis=1) * jnp.exp(function.at(t * places))
 
-    return _solve(rate, jnp.zeros(len(stars), stars.dtype), (field, stars), settings)
+    reach = jax.lax.stop_gradient(jnp.max(jnp.linalg.norm(stars, axis=1)))
+    return _solve(rate, jnp.zeros(len(stars), stars.dtype), (field, stars), reach, settings)
 
 
 _solve_jitted = eqx.filter_jit(solve)

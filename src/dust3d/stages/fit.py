@@ -331,7 +331,7 @@ def _write(job: _Job, fit: Fit, result: _Result) -> None:
             "likelihood": result.likelihood,
             "mean": _mean_summary(result.field),
             "log_posterior": result.log_posterior,
-            "rays": {"method": settings.rays.method}
+            "rays": {"method": settings.ray_method}
             | (asdict(result.accuracy) if result.accuracy is not None else {}),
             "newton": [asdict(step) for step in result.newton],
             "seconds": fit.seconds,
