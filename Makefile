@@ -11,11 +11,12 @@ export PYTHON
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo report data test test-slow lint docs-config clean
+.PHONY: help venv demo report unlock data test test-slow lint docs-config clean
 
 help:
 	@echo "make demo                  install, run the demo, write its report"
 	@echo "make report CONFIG=FILE    the same for another configuration"
+	@echo "make unlock CONFIG=FILE    after a run was killed and Snakemake says so"
 	@echo "make data                  fill data/ with the real catalogues"
 	@echo "make test                  every check; make test-slow: the long ones"
 	@echo "make lint                  style and types only"
@@ -32,6 +33,9 @@ report: venv
 	@$(IN_VENV) snakemake --configfile $(CONFIG) \
 		--report "results/$$(.venv/bin/dust3d name $(CONFIG))/report.html"
 	@$(IN_VENV) dust3d products $(CONFIG)
+
+unlock: venv
+	@$(IN_VENV) snakemake --unlock --configfile $(CONFIG)
 
 data: venv
 	@$(IN_VENV) dust3d data
