@@ -113,3 +113,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Proj
     done = project.run_config(project.config, "--quiet", "all")
     assert done.returncode == 0, done.stdout + done.stderr
     return project
+
+
+@pytest.fixture
+def complete_run(repository: Path) -> Any:
+    """Run the real workflow of a configuration in a folder; returns its results."""
+
+    def run(folder: Path, config: Path) -> Path:
+        folder.mkdir(parents=True)
+        snakefile = repository / "workflow" / "Snakefile"
+        done = snakemake(folder, "--snakefile", str(snakefile), "--configfile", str(config))
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+        return folder / "results" / yaml.safe_load(config.read_text())["run"]
+
+    return run
