@@ -52,10 +52,10 @@ class MLPFits(Section):
         default=(), description="Widths of the hidden layers, one entry per fit."
     )
     features: Count = Field(
-        default=48, description="Random Fourier features fed to the first layer."
+        default=128, description="Random Fourier features fed to the first layer."
     )
     feature_scale_kpc: Positive = Field(
-        default=0.3, description="Wavelengths of the features are drawn around this one."
+        default=0.5, description="Wavelengths of the features are drawn around this one."
     )
 
     @model_validator(mode="after")

@@ -79,7 +79,10 @@ class Optimiser(Section):
     method: Annotated[Adam | Original, Field(discriminator="kind")] = Field(
         default=Adam(), description="The workhorse."
     )
-    mlp_method: Adam = Field(default=Adam(), description="The workhorse of networks.")
+    mlp_method: Adam = Field(
+        default=Adam(epochs=20, batch=512, learning_rate=(0.02, 0.0005)),
+        description="The workhorse of networks, which want small batches.",
+    )
     newton: Newton = Field(default=Newton(), description="The polish.")
     precision: Literal["float32", "float64"] = Field(
         default="float32", description="Of the workhorse."
