@@ -31,7 +31,7 @@ def evaluate_spline(
 ) -> Float[Array, "..."]:
     """The spline at x; beyond the last knot it goes on as a straight line."""
     dtype = values.dtype
-    inside = jnp.clip(x, knots[0], knots[-1])
+    inside = jnp.clip(x, float(knots[0]), float(knots[-1]))
     i = jnp.clip(
         jnp.searchsorted(jnp.asarray(knots, dtype), inside, side="right") - 1, 0, len(knots) - 2
     )

@@ -5,11 +5,11 @@ inflation f, a floor s0, and a term for structure finer than the field can follo
 which grows with the dust crossed. The mean is A + R_V delta_class.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-import jax.scipy.special as jsp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -147,7 +147,7 @@ class Likelihood(eqx.Module):
         if self.settings.kind == "gaussian":
             return -0.5 * (chi2 + jnp.log(2 * np.pi * variance))
         nu = self.settings.degrees_of_freedom
-        constant = jsp.gammaln((nu + 1) / 2) - jsp.gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
+        constant = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
         return constant - 0.5 * jnp.log(variance) - (nu + 1) / 2 * jnp.log1p(chi2 / nu)
 
     def fisher(self, variance: Float[Array, " n"]) -> tuple[Float[Array, " n"], float]:

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 
 from dust3d.errors import FitError
@@ -14,6 +15,7 @@ from dust3d.progress import Progress
 Parameters = Any
 
 
+@runtime_checkable
 class Method(Protocol):
     """A stochastic optimiser of one set of parameters."""
 
@@ -66,6 +68,7 @@ class Phase:
     snapshot: Callable[[Parameters], np.ndarray]
 
 
+@runtime_checkable
 class Recipe(Protocol):
     """A sequence of phases from a first guess to the end of the workhorse's part."""
 
@@ -102,6 +105,11 @@ class Hooks:
     evaluate_every_epochs: int
     snapshots: int
     checkpoint_every_s: float
+
+
+def _all_finite(parameters: Parameters) -> bool:
+    """Whether a step of an epoch has not spoilt the parameters, though its loss was fine."""
+    return all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(parameters))
 
 
 def _snapshot_epochs(epochs: int, number: int) -> set[int]:
@@ -146,7 +154,7 @@ def run_phase(title: str, phase: Phase, fit: Fit, hooks: Hooks, seed: int) -> No
     Raises
     ------
     FitError
-        If the loss is not finite; the last checkpoint before it is kept.
+        If the loss or a parameter is not finite; the last checkpoint before it is kept.
     """
     method = phase.method
     keep = _snapshot_epochs(method.epochs, hooks.snapshots) if hooks.snapshots else set()
@@ -160,9 +168,9 @@ def run_phase(title: str, phase: Phase, fit: Fit, hooks: Hooks, seed: int) -> No
     try:
         while fit.epoch < method.epochs:
             loss, score = _epoch(method, fit, seed)
-            if not np.isfinite(loss):
+            if not (np.isfinite(loss) and _all_finite(fit.parameters)):
                 raise FitError(
-                    f"{title}: the loss is not finite in epoch {fit.epoch + 1} of phase "
+                    f"{title}: the loss or a parameter is not finite in epoch {fit.epoch + 1} of phase "
                     f"{fit.phase + 1}; the last good checkpoint is kept. Lower "
                     "optimiser.method.learning_rate, or look for stars with absurd values"
                 )
@@ -170,7 +178,7 @@ def run_phase(title: str, phase: Phase, fit: Fit, hooks: Hooks, seed: int) -> No
             evaluate = total % hooks.evaluate_every_epochs == 0 or fit.epoch == method.epochs
             heldout = phase.heldout_score(fit.parameters) if evaluate else np.nan
             fit.seconds = before + time.monotonic() - started
-            fit.rows.append((total, steps, fit.seconds, loss, score, heldout))
+            fit.rows.append((float(total), float(steps), fit.seconds, loss, score, heldout))
             progress.update(loss=loss, **({"held-out": heldout} if evaluate else {}))
             if fit.epoch in keep:
                 fit.snapshots.append((total, phase.snapshot(fit.parameters)))

@@ -5,7 +5,7 @@ nothing else of it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -24,6 +24,7 @@ Xi = Any
 """Whitened parameters: a pytree of arrays."""
 
 
+@runtime_checkable
 class Prior(Protocol):
     """A map from whitened parameters to a field, and their log-density."""
 
@@ -195,7 +196,8 @@ class VerticalMeanPrior(eqx.Module):
 class MLPPrior(eqx.Module):
     """Independent Gaussian weights of a network, scaled by the width of their layer.
 
-    The last layer is scaled so that ln rho has about the standard deviation `std`.
+    The last layer is scaled so that ln rho has the standard deviation `std` (exactly with
+    one hidden layer; about, with more).
     """
 
     frequencies: Float[Array, "f ndim"]
@@ -236,11 +238,21 @@ class MLPPrior(eqx.Module):
         weights[-1] = jnp.zeros_like(weights[-1])
         return {"weights": weights, "biases": [jnp.zeros(s[1], dtype) for s in shapes]}
 
+    def _last_variance(self) -> float:
+        """Prior variance of what the last layer would give with gain 1 / sqrt(width)."""
+        x, w = np.polynomial.hermite_e.hermegauss(40)
+        # cos^2 + sin^2 = 1: the features are 1/2 on average
+        square, widths = 0.5, [s[0] for s in self._shapes()]
+        for width in widths[:-1]:
+            spread = np.sqrt(square + 1 / width)
+            square = float(w @ np.tanh(spread * x) ** 2 / w.sum())
+        return square + 1 / widths[-1]
+
     def field(self, xi: Xi) -> Field:
         """The network of these weights."""
-        gains = [1 / np.sqrt(s[0]) for s in self._shapes()]
-        # |tanh|^2 of a unit normal is 0.39 on average
-        gains[-1] *= self.std / np.sqrt(0.39)
+        # plain floats: a float64 of numpy would make single precision double
+        gains = [float(1 / np.sqrt(s[0])) for s in self._shapes()]
+        gains[-1] *= self.std / float(np.sqrt(self._last_variance()))
         weights = tuple(g * w for g, w in zip(gains, xi["weights"], strict=True))
         biases = tuple(g * b for g, b in zip(gains, xi["biases"], strict=True))
         return MLPField(self.frequencies, weights, biases)

@@ -1,6 +1,6 @@
 """The posterior that a fit maximises: prior x likelihood x rays, in whitened parameters."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from dust3d.inference.likelihood import Likelihood, Stars
 from dust3d.inference.prior import Prior, Xi
 
 
+@runtime_checkable
 class Sightlines(Protocol):
     """A forward operator: from a field to the extinctions of a batch of stars."""
 

@@ -67,7 +67,7 @@ def _slab(parameters: np.ndarray, positions: np.ndarray) -> np.ndarray:
     distance = np.linalg.norm(positions, axis=1)
     z = positions[:, 2] if positions.shape[1] == 3 else np.zeros(len(positions))
 
-    def column(v: np.ndarray | float) -> np.ndarray:
+    def column(v: np.ndarray | float) -> np.ndarray | float:
         return np.sign(v) * height * (1 - np.exp(-np.abs(v) / height))
 
     safe = np.where(np.abs(z) > 1e-9, z, 1.0)

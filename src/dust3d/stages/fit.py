@@ -252,7 +252,7 @@ def _finish(
     """Polish by Newton steps where the field is small enough, and sum up."""
     settings, newton = job.settings, job.settings.optimiser.newton
     xi, steps, value = _as_float64(xi), [], None
-    exact_target = target_for(settings, len(job.train.class_names), job.seed, jnp.float64)
+    exact_target = target_for(settings, len(job.train.class_names), job.seed, jnp.dtype("float64"))
     size = sum(leaf.size for leaf in jax.tree.leaves(xi))
     if newton.max_steps and settings.fourier is not None and size <= newton.max_parameters:
         started = time.monotonic()
