@@ -29,9 +29,12 @@ def evaluate_spline(
     second: Float[Array, " n"],
     x: Float[Array, "..."],
 ) -> Float[Array, "..."]:
-    """The spline at x; beyond the last knot it goes on as a straight line."""
+    """The spline at x; beyond the last knot it goes on as a straight line, below the first flat."""
     dtype = values.dtype
-    inside = jnp.clip(x, float(knots[0]), float(knots[-1]))
+    lowest, highest = float(knots[0]), float(knots[-1])
+    # no clip: at the first knot itself it would halve the derivative
+    inside = jnp.where(x < lowest, lowest, jnp.minimum(x, highest))
+    beyond = jnp.maximum(x - highest, 0)
     i = jnp.clip(
         jnp.searchsorted(jnp.asarray(knots, dtype), inside, side="right") - 1, 0, len(knots) - 2
     )
@@ -41,4 +44,4 @@ def evaluate_spline(
     curve = ((a**3 - a) * second[i] + (b**3 - b) * second[i + 1]) * step**2 / 6
     last = float(knots[-1] - knots[-2])
     end_slope = (values[-1] - values[-2]) / last + last * (second[-2] + 2 * second[-1]) / 6
-    return a * values[i] + b * values[i + 1] + curve + end_slope * (x - inside)
+    return a * values[i] + b * values[i + 1] + curve + end_slope * beyond

@@ -52,6 +52,8 @@ def _check(field: _Series, first: Array, second: Array) -> None:
         raise ValueError(
             f"order {field.order} and half-widths {field.half_widths} have different lengths"
         )
+    if not all(0 < half < np.inf for half in field.half_widths):
+        raise ValueError(f"half-widths must be positive and finite, not {field.half_widths}")
     n = len(field.modes)
     if first.shape != (n,) or second.shape != (n,):
         raise ValueError(

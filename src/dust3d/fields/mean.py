@@ -47,6 +47,11 @@ class VerticalMean(Field):
         ln rho at the knots.
     offset
         z0 [kpc], the height of the Sun above the dust's plane.
+
+    Raises
+    ------
+    ValueError
+        If the knots do not rise from 0, have not one value each, or positions have no z.
     """
 
     knots: tuple[float, ...] = eqx.field(static=True)
@@ -57,6 +62,9 @@ class VerticalMean(Field):
         self.knots = tuple(float(k) for k in knots)
         self.ln_density = jnp.asarray(ln_density)
         self.offset = jnp.asarray(offset)
+        steps = np.diff(self.knots)
+        if len(steps) == 0 or self.knots[0] != 0 or not np.all(steps > 0):
+            raise ValueError(f"knots must rise from 0, at least two of them, not {self.knots}")
         if self.ln_density.shape != (len(self.knots),):
             raise ValueError(f"{len(self.knots)} knots need as many values of ln rho")
 
@@ -69,8 +77,16 @@ class VerticalMean(Field):
 
     def __call__(self, position: Float[Array, " ndim"]) -> Float[Array, ""]:
         """ln rho at one position [kpc]."""
+        _check_3d(position.shape[0])
         return self.profile(position[2])
 
     def on_grid(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "..."]:
         """ln rho on the grid spanned by coordinate arrays [kpc]."""
+        _check_3d(len(axes))
         return jnp.broadcast_to(self.profile(axes[2]), [len(a) for a in axes])
+
+
+def _check_3d(ndim: int) -> None:
+    # JAX reads an axis that is not there as the last one
+    if ndim != 3:
+        raise ValueError(f"a vertical profile needs 3-D positions, not {ndim}-D; use a constant")

@@ -23,7 +23,14 @@ def fourier_modes(order: Sequence[int], ball: bool = True) -> np.ndarray:
     Returns
     -------
     Read-only, shape (n_modes, ndim), sorted by |m / order|.
+
+    Raises
+    ------
+    ValueError
+        If an axis has no modes.
     """
+    if not order or min(order) < 1:
+        raise ValueError(f"the order must be at least 1 along each axis, not {tuple(order)}")
     return _modes(tuple(int(m) for m in order), bool(ball))
 
 

@@ -73,8 +73,8 @@ def evaluate_grid(
 ) -> Float[Array, "..."]:
     """Re sum_m c_m exp(i pi m . x / L) on the grid spanned by coordinate arrays [kpc].
 
-    Contracts the axis with the fewest points first, so that any grid, also one
-    that covers a part of the box, costs little more than its largest product.
+    One axis after the other, so that any grid, also one that covers a part of the box,
+    costs little more than its largest product.
     """
     total = coefficients
     for j in range(len(axes) - 1, -1, -1):
