@@ -27,18 +27,18 @@ class Prediction:
     log_density: np.ndarray
 
 
-def clustered_mean(values: np.ndarray, cluster: np.ndarray) -> tuple[float, float]:
+def clustered_mean(values: np.ndarray, cluster: np.ndarray) -> tuple[float, float | None]:
     """Mean, and its standard error if stars of one cluster are not independent.
 
     The sums of the residuals over clusters are taken as independent (Liang & Zeger
-    1986, with the factor G / (G - 1)).
+    1986, with the factor G / (G - 1)). One cluster alone tells no error: None.
     """
     mean = float(np.mean(values))
     _, number = np.unique(cluster, return_inverse=True)
     sums = np.bincount(number, values - mean)
     groups = len(sums)
     if groups < 2:
-        return mean, float("inf")
+        return mean, None
     return mean, float(np.sqrt(np.sum(sums**2) * groups / (groups - 1)) / len(values))
 
 
@@ -70,20 +70,22 @@ def residual_scores(stars: Observations, prediction: Prediction) -> dict[str, An
     }
 
 
-def density_score(prediction: Prediction, cluster: np.ndarray) -> dict[str, float]:
+def density_score(prediction: Prediction, cluster: np.ndarray) -> dict[str, float | None]:
     """Mean log predictive density per star, and its standard error over clusters of stars."""
     mean, error = clustered_mean(prediction.log_density, cluster)
     return {"mean": mean, "standard_error": error}
 
 
-def advantage(prediction: Prediction, other: Prediction, cluster: np.ndarray) -> dict[str, float]:
+def advantage(
+    prediction: Prediction, other: Prediction, cluster: np.ndarray
+) -> dict[str, float | None]:
     """Paired difference of log predictive density to another model on the same stars."""
     difference, error = clustered_mean(prediction.log_density - other.log_density, cluster)
     return {
         "mean": float(np.mean(other.log_density)),
         "difference": difference,
         "standard_error": error,
-        "sigmas": difference / error,
+        "sigmas": difference / error if error else None,
     }
 
 

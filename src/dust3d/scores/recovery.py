@@ -10,6 +10,7 @@ from scipy import ndimage
 from dust3d.conventions import AXES
 from dust3d.scores.spectra import (
     highest_wavenumber,
+    is_flat,
     resolution,
     shell_edges,
     shell_scores,
@@ -34,7 +35,7 @@ def _inner(
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    if np.std(a) == 0 or np.std(b) == 0:
+    if is_flat(a) or is_flat(b):
         return 0.0
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 

@@ -9,11 +9,18 @@ from scipy.signal.windows import hann
 from dust3d.fields.modes import fourier_modes
 
 
+def is_flat(values: np.ndarray) -> bool:
+    """Whether a field is the same everywhere: what differs is rounding, not structure."""
+    return bool(np.ptp(values) <= 1e-9 * np.max(np.abs(values)))
+
+
 def spectrum_of(values: np.ndarray) -> np.ndarray:
     """Fourier transform of a field without its mean, under a Hann window: no part is periodic."""
     window = np.ones(())
     for n in values.shape:
         window = np.multiply.outer(window, hann(n + 2)[1:-1])
+    if is_flat(values):
+        return np.zeros(values.shape, dtype=complex)
     centred = values - np.sum(values * window) / np.sum(window)
     return np.fft.fftn(centred * window)
 
