@@ -170,6 +170,7 @@ def score(
         "order": summary["order"],
         "parameters": summary["parameters"],
         "seconds": summary["seconds"],
+        "rays": summary["rays"],
         "heldout": _heldout_scores(stars, others, on_heldout, pixels, likelihood, wanted),
         "train": residual_scores(stars, on_train),
         "zero_point_agreement": class_agreement(stars, on_train, edges, R_V),
@@ -213,6 +214,7 @@ _TABLE = {
     "rms": ("recovery", "rms"),
     "correlation_ceiling": ("recovery", "correlation_ceiling"),
     "resolution_kpc": ("recovery", "resolution_kpc"),
+    "rays_error_sigma_p99": ("rays", "error_sigma_p99"),
     "seconds": ("seconds",),
 }
 
