@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from dust3d.config.model import ReferenceRays
 from dust3d.fields.base import Field
@@ -28,8 +28,10 @@ _MAX_STEPS = 1 << 14
 _FIRST_STEP = 1e-3
 
 
-def _largest(error: Float[Array, "..."]) -> Float[Array, ""]:
-    return jnp.max(jnp.abs(error))
+def _largest(error: PyTree) -> Float[Array, ""]:
+    """The largest entry; the backsolve adjoint also integrates the gradient, a whole tree."""
+    leaves = [jnp.abs(leaf).ravel() for leaf in jax.tree.leaves(error) if leaf.size]
+    return jnp.max(jnp.concatenate(leaves))
 
 
 def _solve(rate, initial, argument, reach, settings: ReferenceRays):

@@ -61,7 +61,8 @@ def ray_weights(positions: np.ndarray, grid: Grid, step_voxels: float) -> sp.csr
         If a star lies outside the grid.
     """
     positions = np.asarray(positions, dtype=np.float64)
-    outside = np.any(np.abs(positions) > np.asarray(grid.half_widths), axis=1)
+    # a place that is not a number is not inside
+    outside = ~np.all(np.abs(positions) <= np.asarray(grid.half_widths), axis=1)
     if outside.any():
         raise ValueError(
             f"{outside.sum()} stars lie outside the box, the first in row {outside.argmax()}"
