@@ -75,7 +75,7 @@ def settle_nodes(
         if error < limit:
             return nodes, error, fine
         nodes, coarse = 2 * nodes, fine
-        if nodes > _MOST_NODES:
+        if nodes > _MOST_NODES or not np.isfinite(error):
             raise FitError(
                 f"with {nodes} nodes on each ray extinctions still change by {error:.2g} mag: the "
                 "field is too rough to integrate; lower the learning rate or the order"
