@@ -44,7 +44,7 @@ class Grid:
         return tuple(cell_centres(h, n) for h, n in zip(self.half_widths, self.cells, strict=True))
 
 
-def fast_size(at_least: float) -> int:
+def fast_size(at_least: float | int) -> int:
     """The smallest even number 2^a 3^b 5^c that is not below `at_least`."""
     n = max(4, int(np.ceil(at_least)))
     while True:

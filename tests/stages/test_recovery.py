@@ -1,0 +1,218 @@
+"""Known skies through the whole chain: mock, cross-match, stars, fit, map, scores."""
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from dust3d.config import run as config
+from dust3d.io.fields import load_field
+from dust3d.io.maps import read_map
+from dust3d.stages import fit, maps, mock, scores, stars
+
+FAST = {
+    "method": {"kind": "adam", "epochs": 25, "batch": 512},
+    "newton": {"max_steps": 1, "max_parameters": 100},
+    "snapshots": 0,
+}
+FLAT = {
+    "run": "flat",
+    "seed": 5,
+    "box": {"half_widths_kpc": [1.0, 1.0]},
+    "mock": {
+        "truth": {"kind": "fourier", "order": [6, 6], "std": 1.0},
+        "stars": {"number": 2500},
+        "extinction": {"noise_mag": 0.02, "integrator": "exact"},
+    },
+    "fits": {"fourier": {"orders": [[4, 4]]}},
+    "likelihood": {"kind": "student_t", "substructure_kpc": {"median": 0.01}},
+    "prior": {"std": 1.0, "mean": {"kind": "constant", "density_mag_per_kpc": 1.0}},
+    "optimiser": FAST,
+    "map": {"cells": [30, 30]},
+    "scores": {"shells": 6},
+}
+STRUCTURED = {
+    "run": "structured",
+    "seed": 2,
+    "box": {"half_widths_kpc": [0.6, 0.6, 0.4]},
+    "mock": {
+        "truth": {
+            "kind": "structured",
+            "disc": {"scale_height_kpc": 0.15},
+            "clouds": {"number": 1, "peak_ratio": [30.0, 31.0], "radius_kpc": [0.08, 0.081]},
+            "cavity": {"radius_kpc": 0.15, "shell_thickness_kpc": 0.04, "shell_ratio": 2.0},
+        },
+        "stars": {"number": 2500},
+        "extinction": {"noise_mag": 0.02, "integrator": "exact"},
+    },
+    "fits": {"fourier": {"orders": [[3, 3, 2]]}},
+    "prior": {"std": 1.5, "mean": {"kind": "constant", "density_mag_per_kpc": 0.5}},
+    "optimiser": FAST,
+    "map": {"cells": [20, 20, 12]},
+    "scores": {"shells": 5},
+}
+EMPTY = {
+    "run": "empty",
+    "seed": 4,
+    "box": {"half_widths_kpc": [0.5, 0.5, 0.5]},
+    "mock": {
+        "truth": {"kind": "uniform", "density_mag_per_kpc": 1e-6},
+        "stars": {"number": 2000},
+        "extinction": {"noise_mag": 0.05, "integrator": "exact"},
+    },
+    "fits": {"fourier": {"orders": [[2, 2, 2]]}},
+    "optimiser": FAST,
+    "map": {"cells": [10, 10, 10]},
+    "scores": {"shells": 4},
+}
+
+
+def chain(content: dict, folder: Path) -> Path:
+    """Run every stage of a small configuration."""
+    run = config.parse(content)
+    common = {"seed": run.seed, "source": "digest"}
+    tables, truth = folder / "stars", folder / "truth"
+    catalogues = {
+        "astrometry": tables / "astrometry.h5",
+        "extinction": tables / "extinction.h5",
+        "truth_stars": truth / "stars.h5",
+    }
+    mock.make(
+        **catalogues,
+        truth_field=truth / "field.h5",
+        settings=run.settings("box", "mock"),
+        **common,
+    )
+    stars.crossmatch(
+        **catalogues,
+        matched=tables / "matched.h5",
+        report=folder / "scores/crossmatch.json",
+        settings=run.settings("crossmatch"),
+        **common,
+    )
+    selected = {"train": tables / "train.h5", "heldout": tables / "heldout.h5"}
+    stars.select(
+        matched=tables / "matched.h5",
+        **selected,
+        report=folder / "scores/stars.json",
+        settings=run.settings("box", "crossmatch", "selection", "heldout"),
+        **common,
+    )
+    gridding = run.settings("box", "map")
+    maps.truth_map(
+        field=truth / "field.h5", output=folder / "truth/map.zarr", settings=gridding, **common
+    )
+    for name in run.fit_names():
+        product = folder / "fits" / name
+        start = run.start_of(name)
+        fit.run(
+            name=name,
+            **selected,
+            start=folder / "fits" / start / "field.h5" if start else None,
+            folder=product,
+            settings=run.fit_settings(name),
+            **common,
+        )
+        maps.fit_map(
+            fit=product / "field.h5",
+            train=selected["train"],
+            output=folder / "maps" / f"{name}.zarr",
+            settings=gridding,
+            **common,
+        )
+        scores.score(
+            fit_field=product / "field.h5",
+            fit_json=product / "fit.json",
+            map=folder / "maps" / f"{name}.zarr",
+            truth_field=truth / "field.h5",
+            truth_map=folder / "truth/map.zarr",
+            **selected,
+            output=folder / "scores" / f"{name}.json",
+            predicted=product / "predicted.h5",
+            settings=run.settings("box", "likelihood", "scores"),
+            **common,
+        )
+    return folder
+
+
+def read(path: Path) -> dict:
+    """A JSON file in which NaN and infinities, which are not JSON, are refused."""
+
+    def refuse(constant: str):
+        raise AssertionError(f"{path}: {constant}")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory):
+    return chain(FLAT, tmp_path_factory.mktemp("flat"))
+
+
+@pytest.fixture(scope="module")
+def structured(tmp_path_factory):
+    return chain(STRUCTURED, tmp_path_factory.mktemp("structured"))
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return chain(EMPTY, tmp_path_factory.mktemp("empty"))
+
+
+def test_a_flat_fourier_truth_is_recovered_close_to_its_ceiling(flat):
+    found = read(flat / "scores/fourier-4x4.json")
+    recovery, heldout = found["recovery"], found["heldout"]
+    assert recovery["correlation"] > 0.85
+    assert recovery["correlation_ceiling"] < 0.99
+    assert recovery["correlation"] > recovery["correlation_ceiling"] - 0.08
+    for r, ceiling in list(zip(*(recovery["shells"][k] for k in ("r", "r_ceiling"))))[:3]:
+        assert r > ceiling - 0.05
+    assert heldout["baselines"]["slab"]["sigmas"] > 3
+    assert heldout["correlation"] > 0.95
+    # the fitted scatter, which knows of the modes beyond the order, describes the residuals
+    assert heldout["width_fitted"] == pytest.approx(1, abs=0.3)
+
+
+def test_a_flat_run_has_flat_products(flat):
+    dataset = read_map(flat / "maps/fourier-4x4.zarr")
+    assert dict(dataset.sizes) == {"x": 30, "y": 30, "z": 1}
+    assert float(dataset["z"][0]) == 0
+    field, _ = load_field(flat / "fits/fourier-4x4/field.h5")
+    x, y = (jnp.asarray(dataset[name].values) for name in ("x", "y"))
+    np.testing.assert_allclose(
+        dataset["ln_density"].values[..., 0], field.on_grid((x, y)), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_a_truth_outside_the_basis_is_recovered_better_than_by_a_slab(structured):
+    found = read(structured / "scores/fourier-3x3x2.json")
+    slab = found["heldout"]["baselines"]["slab"]
+    assert slab["difference"] > 0.5
+    assert slab["sigmas"] > 2
+    assert found["heldout"]["rms_mag"] < 0.5 * slab["rms_mag"]
+    assert found["recovery"]["correlation"] > 0.75
+    # the cloud stands where it is
+    peaks = []
+    for path in ("truth/map.zarr", "maps/fourier-3x3x2.zarr"):
+        dataset = read_map(structured / path)
+        smooth = gaussian_filter(dataset["density"].values, 1.5)
+        cell = np.unravel_index(smooth.argmax(), smooth.shape)
+        peaks.append([float(dataset[name][i]) for name, i in zip("xyz", cell, strict=True)])
+    assert np.linalg.norm(np.subtract(*peaks)) < 0.15
+
+
+def test_a_sky_without_dust_gives_none(empty):
+    found = read(empty / "scores/fourier-2x2x2.json")
+    bubble = found["local_bubble"]
+    assert bubble["distances_kpc"][1] == 0.1
+    assert max(bubble["true_sky_median_mag"]) < 1e-6
+    assert max(bubble["sky_median_mag"]) < 0.02
+    dataset = read_map(empty / "maps/fourier-2x2x2.zarr")
+    distance = np.sqrt(dataset["x"] ** 2 + dataset["y"] ** 2 + dataset["z"] ** 2)
+    assert float(dataset["extinction"].where(distance < 0.1).max()) < 0.02
+    # a truth without structure cannot be resolved, nor correlated with
+    assert found["recovery"]["resolution_kpc"] is None
+    assert found["recovery"]["correlation"] == 0
