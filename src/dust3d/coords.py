@@ -27,8 +27,13 @@ def cartesian_kpc(coords: SkyCoord) -> np.ndarray:
     Raises
     ------
     UnitsError
-        If the coordinates have no distance, or one without a unit.
+        If they are no sky coordinates, or have no distance, or one without a unit.
     """
+    if not isinstance(coords, SkyCoord):
+        raise UnitsError(
+            f"coordinates must be a SkyCoord, not {type(coords).__name__}: numbers alone have no "
+            "frame; give SkyCoord(..., distance=0.3 * u.kpc)"
+        )
     galactic = coords.transform_to(Galactic())
     distance = galactic.spherical.distance
     if distance.unit == u.dimensionless_unscaled:

@@ -3,11 +3,11 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.fields.examples import EXAMPLES, HALF_WIDTHS, fourier
 
 from dust3d.maps.gridding import fine_grid
 from dust3d.rays.gridded import GriddedField
 from dust3d.rays.nodes import moments
-from tests.fields.examples import EXAMPLES, HALF_WIDTHS, fourier
 
 STARS = np.random.default_rng(6).uniform(-0.95, 0.95, (50, 3)) * np.asarray(HALF_WIDTHS)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from tests.fields.examples import EXAMPLES, fourier
 
 from dust3d.fields.base import Field
 from dust3d.fields.fourier import FourierField, fourier_modes
@@ -17,7 +18,6 @@ from dust3d.rays.nodes import (
     nodes_for,
     profile,
 )
-from tests.fields.examples import EXAMPLES, fourier
 
 STARS = jnp.asarray(np.random.default_rng(3).uniform(-0.9, 0.9, (6, 3)))
 

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
+from tests.fields.examples import EXAMPLES, fourier
+from tests.rays.test_nodes import Slab
 
 from dust3d.config.model import ReferenceRays
 from dust3d.fields.base import Field
@@ -13,8 +15,6 @@ from dust3d.fields.mean import ConstantMean
 from dust3d.fields.structured import Filaments
 from dust3d.fields.sum import SumField
 from dust3d.rays import nodes, ode
-from tests.fields.examples import EXAMPLES, fourier
-from tests.rays.test_nodes import Slab
 
 STARS = jnp.asarray(np.random.default_rng(3).uniform(-0.9, 0.9, (3, 3)))
 RAYS = [

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.fields.check import STEP
+from tests.fields.examples import HALF_WIDTHS, fourier
 
 from dust3d.rays import product
 from dust3d.rays.grid import Grid, ln_density_on
 from dust3d.rays.product import RayMatrix
 from dust3d.rays.weights import ray_weights
-from tests.fields.check import STEP
-from tests.fields.examples import HALF_WIDTHS, fourier
 
 GRID = Grid((12, 10, 6), HALF_WIDTHS)
 MATRICES = [

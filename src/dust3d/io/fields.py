@@ -21,7 +21,10 @@ from dust3d.io.hdf5 import group_in, reading, write_attrs, writing
 
 
 def _write(group: h5py.Group, field: Field) -> None:
-    group.attrs["class"] = type(field).__name__
+    name = type(field).__name__
+    if registered_fields().get(name) is not type(field):
+        raise ValueError(f"{name} could not be opened again: decorate it with register_field")
+    group.attrs["class"] = name
     for item in dataclasses.fields(field):
         value = getattr(field, item.name)
         if value is None:
@@ -55,10 +58,11 @@ def _read_item(item: Any, path: Path) -> Any:
 
 
 def _read(group: h5py.Group, path: Path) -> Field:
-    name, known = group.attrs.get("class"), registered_fields()
+    name, known = str(group.attrs.get("class")), registered_fields()
     if name not in known:
         raise ProductError(
-            f"{path}: holds a field of unknown class {name!r}; known are {', '.join(sorted(known))}"
+            f"{path}: holds a field of unknown class {name!r}; known are "
+            f"{', '.join(sorted(known))}; make it again, or use the dust3d that wrote it"
         )
     cls = known[name]
     values: dict[str, Any] = {}
@@ -70,11 +74,19 @@ def _read(group: h5py.Group, path: Path) -> Field:
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
-        raise ProductError(f"{path}: the {name} in it cannot be made: {error}") from error
+        raise ProductError(
+            f"{path}: the {name} in it cannot be made: {error}; delete it and run again"
+        ) from error
 
 
 def save_field(path: str | Path, field: Field, attrs: dict[str, Any]) -> None:
-    """Write a field with attributes (JSON-able values)."""
+    """Write a field with attributes (JSON-able values).
+
+    Raises
+    ------
+    ValueError
+        If the class of the field, or of a part of it, is not registered.
+    """
     with writing(path, FIELD_FORMAT) as file:
         write_attrs(file, attrs)
         _write(file.create_group("field"), field)

@@ -36,7 +36,7 @@ def reading(path: str | Path, product: str) -> Iterator[h5py.File]:
                     f"{FORMAT_VERSION}; make it again, or use the dust3d that wrote it"
                 )
             yield file
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise ProductError(
             f"{path}: damaged or cut short ({error}); delete it and run again"
         ) from error
@@ -52,8 +52,10 @@ def writing(path: str | Path, product: str) -> Iterator[h5py.File]:
 
 
 def write_attrs(group: h5py.Group, attrs: dict[str, Any]) -> None:
-    """Store JSON-able values as attributes; nested ones as JSON text."""
+    """Store JSON-able values as attributes; nested ones as JSON text; None is left out."""
     for key, value in attrs.items():
+        if value is None:
+            continue
         plain = isinstance(value, str | int | float | bool)
         group.attrs[key] = value if plain else json.dumps(value, sort_keys=True)
 
@@ -64,8 +66,3 @@ def group_in(parent: h5py.Group, name: str) -> h5py.Group:
     if not isinstance(found, h5py.Group):
         raise KeyError(f"{name} is no group")
     return found
-
-
-def read_json(group: h5py.Group, key: str) -> Any:
-    """An attribute that `write_attrs` stored as JSON text."""
-    return json.loads(str(group.attrs[key]))

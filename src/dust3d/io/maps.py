@@ -1,5 +1,6 @@
 """Maps as zarr stores that `xarray.open_zarr` opens."""
 
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -12,11 +13,20 @@ from dust3d.conventions import AXES, FORMAT_VERSION, MAP_FORMAT
 from dust3d.errors import ProductError
 from dust3d.files import atomic_path
 
+_CHECKSUMS = "sha256"
 VARIABLES = ("density", "ln_density", "extinction")
 
 
 def _attribute(value: Any) -> Any:
     return json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+
+
+def _checksums(dataset: xr.Dataset) -> dict[str, str]:
+    """SHA-256 of the values of each variable: zarr fills a chunk that is lost without a word."""
+    return {
+        str(name): hashlib.sha256(np.ascontiguousarray(variable.values)).hexdigest()
+        for name, variable in dataset.variables.items()
+    }
 
 
 def write_map(path: str | Path, dataset: xr.Dataset) -> None:
@@ -25,6 +35,7 @@ def write_map(path: str | Path, dataset: xr.Dataset) -> None:
     for name in stored.data_vars:
         if np.issubdtype(stored[name].dtype, np.floating):
             stored[name] = stored[name].astype(np.float32, keep_attrs=True)
+    stored.attrs[_CHECKSUMS] = _attribute(_checksums(stored))
     with atomic_path(path) as aside:
         with warnings.catch_warnings():
             # without consolidated metadata xarray.open_zarr warns; with them zarr does, here
@@ -46,7 +57,9 @@ def read_map(path: str | Path) -> xr.Dataset:
     try:
         with xr.open_zarr(path, consolidated=False, chunks=None) as store:
             _check(path, store)
-            return store.load()
+            loaded = store.load()
+            _check_values(path, loaded)
+            return loaded
     except ProductError:
         raise
     # zarr and its codecs raise errors of many libraries on damaged stores
@@ -70,3 +83,14 @@ def _check(path: Path, store: xr.Dataset) -> None:
     missing = [name for name in (*VARIABLES, *AXES) if name not in store.variables]
     if missing:
         raise ProductError(f"{path}: the map lacks {', '.join(missing)}; make it again")
+
+
+def _check_values(path: Path, loaded: xr.Dataset) -> None:
+    expected = json.loads(loaded.attrs.get(_CHECKSUMS, "{}"))
+    found = _checksums(loaded)
+    changed = [name for name, digest in expected.items() if found.get(name) != digest]
+    if changed:
+        raise ProductError(
+            f"{path}: {', '.join(changed)} is not what was written (a part is lost or damaged); "
+            "delete the map and make it again"
+        )

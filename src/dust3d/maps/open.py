@@ -27,6 +27,7 @@ from dust3d.io.maps import read_map
 from dust3d.rays.nodes import extinctions
 
 _QUANTITIES = {"extinction": EXTINCTION_UNIT, "density": DENSITY_UNIT}
+_MODES = ("mean", "median", "std", "samples", "random_sample", "percentile")
 _FIRST_NODES = 32
 _MOST_NODES = 2048
 
@@ -78,10 +79,12 @@ class DustMap:
         """
         if quantity not in _QUANTITIES:
             raise Dust3dError(f"quantity {quantity!r} is unknown; use {' or '.join(_QUANTITIES)}")
+        if mode not in _MODES:
+            raise Dust3dError(f"mode {mode!r} is unknown; use mode='mean'")
         if mode != "mean":
             raise Dust3dError(
-                f"mode {mode!r} needs a posterior, and this map is a "
-                f"{self.attrs.get('estimator')}; use mode='mean'"
+                f"mode {mode!r} needs a posterior, and this map has none (its estimator is "
+                f"{self.attrs.get('estimator', 'not stated')!r}); use mode='mean'"
             )
         xyz = cartesian_kpc(coords)
         ndim = len(self.half_widths)
@@ -130,11 +133,13 @@ class GridMap(DustMap):
     """A map on a grid: linear between the cells' centres."""
 
     def __init__(self, dataset: xr.Dataset):
-        axes = [dataset[name].values for name in AXES if dataset.sizes[name] > 1]
-        super().__init__(tuple(dataset.attrs["half_widths_kpc"]), dict(dataset.attrs))
-        self._first = np.array([a[0] for a in axes])
-        self._step = np.array([a[1] - a[0] for a in axes])
-        self._values = {name: np.squeeze(dataset[name].values) for name in _QUANTITIES}
+        half_widths = tuple(float(h) for h in dataset.attrs["half_widths_kpc"])
+        super().__init__(half_widths, dict(dataset.attrs))
+        axes = AXES[: len(half_widths)]
+        cells = tuple(dataset.sizes[name] for name in axes)
+        self._first = np.array([dataset[name].values[0] for name in axes])
+        self._step = 2 * np.array(half_widths) / cells
+        self._values = {name: dataset[name].values.reshape(cells) for name in _QUANTITIES}
 
     def _read(self, name: str, positions: np.ndarray) -> np.ndarray:
         cell = (positions - self._first) / self._step
@@ -160,13 +165,19 @@ def open_map(path: str | Path) -> DustMap:
     if not path.exists():
         raise ProductError(f"{path}: no such fit, truth or map")
     if (path / "zarr.json").exists() or path.suffix == ".zarr":
-        return GridMap(read_map(path))
+        dataset = read_map(path)
+        _check_box(path, dataset.attrs)
+        return GridMap(dataset)
     field_file = path / "field.h5" if path.is_dir() else path
     if not field_file.exists():
         raise ProductError(
             f"{path}: holds neither a field.h5 nor a zarr store; is the fit finished?"
         )
     field, attrs = load_field(field_file)
-    if "half_widths_kpc" not in attrs:
-        raise ProductError(f"{field_file}: does not say how large its box is; make it again")
+    _check_box(field_file, attrs)
     return FieldMap(field, tuple(attrs["half_widths_kpc"]), attrs)
+
+
+def _check_box(path: Path, attrs: dict[str, Any]) -> None:
+    if "half_widths_kpc" not in attrs:
+        raise ProductError(f"{path}: does not say how large its box is; make it again")

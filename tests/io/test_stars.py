@@ -1,0 +1,77 @@
+"""From star tables to arrays: frames, units and what is refused."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.table import QTable
+
+from dust3d.errors import TableError
+from dust3d.io.stars import read_observations
+from dust3d.io.tables import write_table
+
+BOX = (1.0, 1.0, 0.5)
+
+
+def table(**changes):
+    """Three stars: to l = 0, l = 90 deg and b = 90 deg."""
+    columns = {
+        "l": [0.0, 90.0, 0.0] * u.deg,
+        "b": [0.0, 0.0, 90.0] * u.deg,
+        "distance": [0.1, 0.2, 0.3] * u.kpc,
+        "extinction": [0.3, -0.1, 0.5] * u.mag,
+        "extinction_error": [0.05, 0.1, 0.2] * u.mag,
+        "class": ["F", "A", "F"],
+    }
+    return QTable(columns | changes)
+
+
+def read(folder, half_widths=BOX, class_names=None, **changes):
+    """Write and read a table."""
+    write_table(folder / "train.h5", table(**changes))
+    return read_observations(folder / "train.h5", half_widths, class_names)
+
+
+def test_positions_and_values(tmp_path):
+    stars = read(tmp_path)
+    np.testing.assert_allclose(stars.positions, np.diag([0.1, 0.2, 0.3]), atol=1e-15)
+    np.testing.assert_allclose(stars.distances, [0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(stars.extinction, [0.3, -0.1, 0.5])
+    np.testing.assert_array_equal(stars.sigma, [0.05, 0.1, 0.2])
+    assert stars.class_names == ("A", "F")
+    assert stars.classes.tolist() == [1, 0, 1]
+    assert len(stars.take(np.array([2]))) == 1
+
+
+def test_other_units_are_the_same_stars(tmp_path):
+    stars = read(tmp_path, distance=[100, 200, 300] * u.pc, l=[0, np.pi / 2, 0] * u.rad)
+    np.testing.assert_allclose(stars.positions, np.diag([0.1, 0.2, 0.3]), atol=1e-15)
+
+
+def test_known_classes_are_numbered_alike(tmp_path):
+    stars = read(tmp_path, class_names=("B", "F", "A"))
+    assert stars.classes.tolist() == [1, 2, 1]
+
+
+def test_the_plane(tmp_path):
+    stars = read(tmp_path, (1.0, 1.0), b=[0.0, 0.0, 0.0] * u.deg)
+    np.testing.assert_allclose(stars.positions, [[0.1, 0], [0, 0.2], [0.3, 0]], atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"distance": [0.1, np.nan, 0.3] * u.kpc}, "1 of 3 stars have values that are not finite"),
+        ({"extinction": [0.1, np.nan, np.inf] * u.mag}, "2 of 3 stars .* the first in row 1"),
+        ({"extinction_error": [0.1, 0.1, 0.0] * u.mag}, "errors of extinction .* in row 2"),
+        ({"distance": [0.1, 0.0, 0.3] * u.kpc}, "no distance from the Sun, the first in row 1"),
+        ({"distance": [0.1, 0.2, 0.51] * u.kpc}, "places outside the box, the first in row 2"),
+    ],
+)
+def test_stars_that_cannot_be_fitted(tmp_path, changes, words):
+    with pytest.raises(TableError, match=rf"train\.h5: .*{words}.*select the stars again"):
+        read(tmp_path, **changes)
+
+
+def test_classes_that_are_not_known(tmp_path):
+    with pytest.raises(TableError, match="2 of 3 stars have a class other than A, B"):
+        read(tmp_path, class_names=("A", "B"))
