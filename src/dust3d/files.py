@@ -28,10 +28,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _storage_error(path: Path, error: OSError) -> StorageError:
+def _storage_error(path: Path, error: OSError | RuntimeError) -> StorageError:
     free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0.0
+    reason = getattr(error, "strerror", None) or error
     return StorageError(
-        f"{path}: cannot be written ({error.strerror or error}); {free:.0f} MB are free there. "
+        f"{path}: cannot be written ({reason}); {free:.0f} MB are free there. "
         "Nothing was left behind. Make room or choose another folder, then run again."
     )
 
@@ -53,11 +54,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if path.is_dir():
             remove(path)
         os.replace(aside, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         remove(aside)
-        # h5py and zarr report a full disk with an OSError that may lack its errno
+        # h5py reports a full disk by an OSError without errno or, on closing, a RuntimeError
         full = "No space left" in str(error)
-        if error.errno in _STORAGE_ERRNOS or full:
+        if getattr(error, "errno", None) in _STORAGE_ERRNOS or full:
             raise _storage_error(path, error) from error
         raise
     except BaseException:

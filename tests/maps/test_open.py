@@ -116,7 +116,7 @@ def test_unknown_questions_are_refused(folder, wanted):
 
 
 def test_questions_to_a_posterior_are_refused_without_one(folder):
-    with pytest.raises(Dust3dError, match="'std' needs a posterior.* 'maximum'.*mode='mean'"):
+    with pytest.raises(Dust3dError, match=r"'std' needs a posterior.* 'maximum'.*mode='mean'"):
         open_map(folder / "3").query(skycoord(PLACES), mode="std")
 
 

@@ -1,4 +1,4 @@
-"""Production rays converge to the exact ones, and are what they say: a linear map of the density."""
+"""Production rays converge to the exact ones as the grid is refined."""
 
 import jax.numpy as jnp
 import numpy as np
