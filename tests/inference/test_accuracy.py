@@ -49,10 +49,10 @@ def test_nodes_double_until_the_extinctions_settle():
 
 
 def test_a_field_that_cannot_be_integrated_is_a_fit_error(monkeypatch):
-    with pytest.raises(FitError, match="with 4 nodes .* too rough to integrate"):
+    with pytest.raises(FitError, match=r"with 4 nodes .* too rough to integrate"):
         settle_nodes(Broken(), observations(5), 2, 0.1)
     monkeypatch.setattr(accuracy, "_MOST_NODES", 8)
-    with pytest.raises(FitError, match="with 16 nodes .* too rough to integrate"):
+    with pytest.raises(FitError, match=r"with 16 nodes .* too rough to integrate"):
         settle_nodes(field(), observations(5), 2, 1e-9)
 
 
@@ -61,9 +61,7 @@ def measured(stars, oversampling, size=0.3):
     settings = fit_settings(ORDER, rays=rays)
     rows = batch_rows(len(stars), 25, np.random.default_rng(0))
     lines = sightlines_for(settings, stars.positions, rows)
-    found = ray_accuracy(
-        field(size), lines, rows, stars, first_nodes=16, limit_sigma=0.01, seed=1
-    )
+    found = ray_accuracy(field(size), lines, rows, stars, first_nodes=16, limit_sigma=0.01, seed=1)
     return found, lines, rows
 
 

@@ -74,7 +74,8 @@ def test_rows_count_on_through_the_phases_and_scores_come_at_their_epochs():
     assert np.all(np.diff(table[:, 2]) >= 0)
     # every third epoch, and the last of each phase
     np.testing.assert_array_equal(np.isfinite(table[:, 5]), [0, 0, 1, 1, 0, 1])
-    np.testing.assert_allclose(table[:4, 3], [np.mean(1 / (1 + i + np.arange(3))) for i in (0, 3, 6, 9)])
+    losses = [np.mean(1 / (1 + i + np.arange(3))) for i in (0, 3, 6, 9)]
+    np.testing.assert_allclose(table[:4, 3], losses)
     np.testing.assert_allclose(table[:, 4], -table[:, 3])
 
 

@@ -159,5 +159,3 @@ def test_adam_takes_the_steps_of_the_paper_on_a_cosine_schedule():
         assert float(found) == pytest.approx(float(value), rel=1e-9)
         assert float(score) == pytest.approx(float(likelihood), rel=1e-9)
         np.testing.assert_allclose(ravel_pytree(xi)[0], flat, rtol=1e-7, atol=1e-9)
-
-

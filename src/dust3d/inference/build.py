@@ -109,4 +109,3 @@ def sightlines_for(
         nodes = settings.first_nodes(reach, order) * 2**refinements
         return NodeSightlines(positions, rows, nodes, dtype)
     return OdeSightlines(positions, rows, rays.reference, dtype)
-

@@ -170,8 +170,8 @@ def run_phase(title: str, phase: Phase, fit: Fit, hooks: Hooks, seed: int) -> No
             loss, score = _epoch(method, fit, seed)
             if not (np.isfinite(loss) and _all_finite(fit.parameters)):
                 raise FitError(
-                    f"{title}: the loss or a parameter is not finite in epoch {fit.epoch + 1} of phase "
-                    f"{fit.phase + 1}; the last good checkpoint is kept. Lower "
+                    f"{title}: the loss or a parameter is not finite in epoch {fit.epoch + 1} of "
+                    f"phase {fit.phase + 1}; the last good checkpoint is kept. Lower "
                     "optimiser.method.learning_rate, or look for stars with absurd values"
                 )
             fit.epoch, total, steps = fit.epoch + 1, total + 1, steps + method.batches

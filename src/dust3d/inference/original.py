@@ -28,16 +28,6 @@ from dust3d.inference.target import Sightlines
 Coefficients = dict[str, Array]
 
 
-def stages_for(settings: OriginalSettings, order: Sequence[int], below: Sequence[int] | None):
-    """The stages that a fit of this order goes through after the fit of the order below it."""
-    return [
-        stage
-        for stage in settings.stages
-        if all(a <= b for a, b in zip(stage.order, order, strict=True))
-        and (below is None or tuple(stage.order) > tuple(below))
-    ]
-
-
 def random_start(
     key: jax.Array,
     order: Sequence[int],

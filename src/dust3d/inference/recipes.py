@@ -114,16 +114,12 @@ class AdamRecipe(_Recipe):
             return adam
         last = adam.learning_rate[1]
         rates = (min(adam.learning_rate[0], 10 * last), last)
-        return adam.model_copy(
-            update={"epochs": max(1, adam.epochs // 4), "learning_rate": rates}
-        )
+        return adam.model_copy(update={"epochs": max(1, adam.epochs // 4), "learning_rate": rates})
 
     def phase(self, number: int) -> Phase:
         """Adam on rays that were made finer `number` times."""
         settings, dtype = self.settings, self.settings.dtype
-        self._rays = sightlines_for(
-            settings, self.train.positions, self.rows, refinements=number
-        )
+        self._rays = sightlines_for(settings, self.train.positions, self.rows, refinements=number)
         stars = stars_of(self.train, self.rows, dtype)
         heldout_rays = self.heldout_rays(refinements=number)
         everyone = np.arange(len(self.heldout))[None]
@@ -166,7 +162,11 @@ class AdamRecipe(_Recipe):
         if number >= _MOST_REFINEMENTS:
             logger.warning(
                 "%s: after %d refinements rays are within %.3g sigma only (limit %.3g); raise "
-                "rays.production.oversampling", settings.name, number, error, limit,
+                "rays.production.oversampling",
+                settings.name,
+                number,
+                error,
+                limit,
             )
             return True
         logger.info("%s: above the limit of %.3g sigma: finer rays", settings.name, limit)
@@ -212,9 +212,7 @@ class OriginalRecipe(_Recipe):
             return self._start[0]
         key = key_for(self.seed, f"start of {self.settings.name}")
         box = self.settings.box.half_widths_kpc
-        return random_start(
-            key, self._order(0), box, self._ball, self._method, self.settings.dtype
-        )
+        return random_start(key, self._order(0), box, self._ball, self._method, self.settings.dtype)
 
     def enter(self, number: int, parameters: Coefficients) -> Coefficients:
         """Raise the order to that of the stage."""

@@ -106,7 +106,14 @@ def run(
     origin = provenance(settings=settings, source=source, seed=seed)
     origin["device"] = runtime.device_name()
     job = _Job(
-        name, folder, parsed, stars, others, seed, digest_of([settings, seed, source, inputs]), origin
+        name,
+        folder,
+        parsed,
+        stars,
+        others,
+        seed,
+        digest_of([settings, seed, source, inputs]),
+        origin,
     )
     if isinstance(parsed.optimiser.method, Original) and parsed.fourier is not None:
         fit, result = _run_original(job, start)
@@ -246,9 +253,7 @@ def _as_float64(tree: Any) -> Any:
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
 
 
-def _finish(
-    job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit: Fit
-) -> _Result:
+def _finish(job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit: Fit) -> _Result:
     """Polish by Newton steps where the field is small enough, and sum up."""
     settings, newton = job.settings, job.settings.optimiser.newton
     xi, steps, value = _as_float64(xi), [], None
@@ -313,12 +318,12 @@ def _write(job: _Job, fit: Fit, result: _Result) -> None:
         "provenance": job.origin,
     }
     x, y = snapshot_axes(settings.box.half_widths_kpc)
-    pictures = np.asarray([p for _, p in fit.snapshots], dtype=np.float32).reshape(-1, len(x), len(y))
+    pictures = np.asarray([picture for _, picture in fit.snapshots], dtype=np.float32)
     snapshots = {
         "epoch": np.asarray([epoch for epoch, _ in fit.snapshots], dtype=np.int64),
         "x": x,
         "y": y,
-        "ln_density": pictures,
+        "ln_density": pictures.reshape(-1, len(x), len(y)),
     }
     write_history(job.folder / "history.h5", fit.rows, snapshots, attrs)
     _save(job, fit, complete=True)
