@@ -60,6 +60,11 @@ def neighbours(
     return _predict(density, heldout, mean, best.x)
 
 
+def _column(z: np.ndarray | float, height: float) -> np.ndarray | float:
+    """int exp(-|z| / h) dz from the plane to z."""
+    return np.sign(z) * height * (1 - np.exp(-np.abs(z) / height))
+
+
 def _slab(parameters: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Extinction through rho0 exp(-|z + z0| / h): closed form on each side of the plane."""
     ln_density, ln_height, sun = parameters
@@ -67,13 +72,10 @@ def _slab(parameters: np.ndarray, positions: np.ndarray) -> np.ndarray:
     distance = np.linalg.norm(positions, axis=1)
     z = positions[:, 2] if positions.shape[1] == 3 else np.zeros(len(positions))
 
-    def column(v: np.ndarray | float) -> np.ndarray | float:
-        return np.sign(v) * height * (1 - np.exp(-np.abs(v) / height))
-
     safe = np.where(np.abs(z) > 1e-9, z, 1.0)
     mean_path = np.where(
         np.abs(z) > 1e-9,
-        (column(z + sun) - column(sun)) / safe,
+        (_column(z + sun, height) - _column(sun, height)) / safe,
         np.exp(-np.abs(sun) / height),
     )
     return np.exp(np.clip(ln_density, -20, 10)) * distance * mean_path
