@@ -47,7 +47,7 @@ lint: venv
 	@$(IN_VENV) basedpyright
 
 test: lint
-	@$(IN_VENV) python -m pytest -n $(WORKERS) --dist loadgroup
+	@$(IN_VENV) python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: venv
 	@$(IN_VENV) python -m pytest -m slow

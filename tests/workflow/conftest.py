@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from dust3d.config.run import load
 
 STUB = """\
 from pathlib import Path
@@ -115,15 +117,28 @@ def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Proj
     return project
 
 
-@pytest.fixture
-def complete_run(repository: Path) -> Any:
-    """Run the real workflow of a configuration in a folder; returns its results."""
+class Run:
+    """A run of the real workflow: made when this is, and where its files are."""
 
-    def run(folder: Path, config: Path) -> Path:
-        folder.mkdir(parents=True)
-        snakefile = repository / "workflow" / "Snakefile"
-        done = snakemake(folder, "--snakefile", str(snakefile), "--configfile", str(config))
+    def __init__(self, folder: Path, repository: Path, config: Path) -> None:
+        self.folder, self.config_path = folder, config
+        self._snakefile = repository / "workflow" / "Snakefile"
+        self.config = load(config)
+        self.results = folder / "results" / self.config.run
+        folder.mkdir(parents=True, exist_ok=True)
+        done = self.snakemake()
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-        return folder / "results" / yaml.safe_load(config.read_text())["run"]
 
-    return run
+    def snakemake(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess:
+        """Run Snakemake on it once more, or on a copy of it."""
+        return snakemake(
+            folder or self.folder,
+            *("--snakefile", str(self._snakefile), "--configfile", str(self.config_path)),
+            *arguments,
+        )
+
+
+@pytest.fixture(scope="session")
+def complete_run(repository: Path) -> Callable[[Path, Path], Run]:
+    """Makes the run of a configuration in a folder."""
+    return lambda folder, config: Run(folder, repository, config)

@@ -2,12 +2,9 @@
 
 import re
 
-import pytest
 import yaml
 
 from dust3d.config.run import parse
-
-pytestmark = pytest.mark.xdist_group("rerun")
 
 ORDERS = [[2, 2, 1], [3, 3, 1], [5, 5, 2]]
 

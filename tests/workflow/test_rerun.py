@@ -2,8 +2,6 @@
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("rerun")
-
 FITS = {"fourier-2x2x1", "fourier-3x3x1", "mlp-8"}
 FIGURES = {"fit_figures", "fit_modes", "fit_animation", "comparison_figures", "star_figures"}
 COMPARISON = {"compare": {""}, "comparison_figures": {""}}

@@ -7,8 +7,6 @@ import pytest
 import xarray as xr
 import yaml
 
-from dust3d.config.run import parse
-
 FLAT = {
     "box": {"half_widths_kpc": [1.0, 1.0]},
     "mock": {
@@ -57,8 +55,8 @@ def test_a_run_of_another_kind_ends_with_all_products(tmp_path, repository, comp
     config = yaml.safe_load((repository / "config" / "test.yaml").read_text())
     path = tmp_path / "variant.yaml"
     path.write_text(yaml.safe_dump(config | changes))
-    results = complete_run(tmp_path / "run", path)
-    parsed = parse(config | changes)
+    run = complete_run(tmp_path / "run", path)
+    results, parsed = run.results, run.config
     for fit in parsed.fit_names():
         opened = xr.open_zarr(results / "maps" / f"{fit}.zarr")
         assert opened["density"].shape == (*parsed.map.cells, 1)[:3]

@@ -1,60 +1,24 @@
-"""Complete runs through the workflow: a small mock, and real stars on a subset."""
+"""A complete run of a small mock through the workflow: every product of the contract."""
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import xarray as xr
-import yaml
 from astropy import units as u
 from astropy.table import QTable
 
-from dust3d.config.run import load
-
-
-def _snakemake(folder, repository, config, *arguments):
-    return subprocess.run(
-        [
-            sys.executable,
-            *("-m", "snakemake", "--cores", "2"),
-            *("--snakefile", str(repository / "workflow" / "Snakefile")),
-            *("--directory", str(folder)),
-            *("--configfile", str(config)),
-            *arguments,
-        ],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-
-
-class Run:
-    """A finished run and where its files are."""
-
-    def __init__(self, folder: Path, repository: Path, config: Path) -> None:
-        self.folder, self.repository, self.config_path = folder, repository, config
-        self.config = load(config)
-        self.results = folder / "results" / self.config.run
-        done = self.snakemake()
-        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Run Snakemake on it once more."""
-        return _snakemake(self.folder, self.repository, self.config_path, *arguments)
-
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory, repository):
-    return Run(tmp_path_factory.mktemp("small"), repository, repository / "config" / "test.yaml")
+def small(tmp_path_factory, repository, complete_run):
+    return complete_run(tmp_path_factory.mktemp("small"), repository / "config" / "test.yaml")
 
 
-@pytest.mark.xdist_group("small")
 class TestSmallRun:
     """The products of the contract, made from a small mock."""
 
@@ -158,67 +122,15 @@ class TestSmallRun:
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.xdist_group("small")
 def test_a_mistake_in_the_stars_is_one_sentence_in_the_end(small, tmp_path):
     """A damaged product stops the run with its file and the remedy, not with a traceback."""
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(small.folder, copy)
     damaged = copy / "results" / "test" / "stars" / "matched.h5"
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    done = _snakemake(copy, small.repository, small.config_path)
+    done = small.snakemake(folder=copy)
     assert done.returncode != 0
     text = done.stdout + done.stderr
     assert "dust3d: " in text
     assert "matched.h5" in text.partition("dust3d: ")[2].splitlines()[0]
     assert "Traceback" not in text
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory, repository, data_folder):
-    """config/hipparcos.yaml with a smaller box, one low order and few epochs."""
-    config = yaml.safe_load((repository / "config" / "hipparcos.yaml").read_text())
-    text = yaml.safe_dump(config).replace(": data/", f": {data_folder}/")
-    config = yaml.safe_load(text)
-    config["box"]["half_widths_kpc"] = [0.3, 0.3, 0.3]
-    config["selection"]["max_distance_kpc"] = 0.2
-    config["fits"]["fourier"]["orders"] = [[4, 4, 4]]
-    config["prior"]["std_scale_kpc"] = 0.15
-    config["optimiser"] = {
-        "method": {"kind": "adam", "epochs": 20, "batch": 2048},
-        "newton": {"max_steps": 0},
-    }
-    config["map"]["cells"] = [24, 24, 24]
-    config["plots"] |= {"dpi": 50, "slices_kpc": [0.0], "sky_distances_kpc": [0.1, 0.2]}
-    folder = tmp_path_factory.mktemp("real")
-    path = folder.parent / "real.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return Run(folder, repository, path)
-
-
-@pytest.mark.xdist_group("real")
-class TestRealStars:
-    """Gaia and Hipparcos out to 200 pc."""
-
-    def test_known_pairs_are_found_and_right(self, real):
-        known = json.loads((real.results / "scores" / "crossmatch.json").read_text())["known"]
-        assert known["n"] > 20_000
-        assert known["completeness"] >= 0.995
-        assert known["purity"] >= 0.998
-
-    def test_the_cuts_are_counted_down_to_what_is_left(self, real):
-        report = json.loads((real.results / "scores" / "stars.json").read_text())
-        left = report["n_matched"]
-        for cut in report["cuts"]:
-            left -= cut["removed"]
-            assert left == cut["left"], cut["name"]
-        assert report["n_train"] + report["n_heldout"] == left > 3000
-
-    def test_the_map_beats_the_slab(self, real):
-        scores = json.loads((real.results / "scores" / "fourier-4x4x4.json").read_text())
-        assert "recovery" not in scores
-        assert scores["heldout"]["baselines"]["slab"]["difference"] > 0
-
-    def test_there_is_no_truth(self, real):
-        assert not (real.results / "truth").exists()
