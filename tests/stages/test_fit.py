@@ -173,6 +173,7 @@ def test_a_killed_fit_goes_on_to_the_same_answer(whole, tables, tmp_path, monkey
     assert_same(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_a_killed_original_goes_on_in_its_second_stage(tables, tmp_path, monkeypatch, caplog):
     options = {"optimiser": {"method": ORIGINAL}}
     run(tmp_path / "whole", tables, **options)
@@ -322,6 +323,7 @@ def test_exact_rays_lead_to_about_the_same_fit(whole, tables, tmp_path):
     np.testing.assert_allclose(values[0], values[1], atol=0.15)
 
 
+@pytest.mark.slow
 def test_reference_rays_can_fit(tables, tmp_path):
     rays = {"method": "reference", "reference": {"rtol": 1e-5}}
     few = {"method": {"kind": "adam", "epochs": 2, "batch": 250}}
