@@ -72,12 +72,14 @@ def training_figure(
     grid.bar((0, 0), norm, colours, DENSITY)
     below = grid.add(0.75, 0.45, grid.width - 0.75 - 0.95, 1.1)
     for key, label, colour in (
-        ("train_score", "train", BLUE), ("heldout_score", "held out", VERMILION)
+        ("train_score", "train", BLUE),
+        ("heldout_score", "held out", VERMILION),
     ):
         values = np.asarray(history[key], dtype=float)
         seen = np.isfinite(values)
-        below.plot(np.asarray(history["epoch"], dtype=float)[seen], values[seen], color=colour,
-                   label=label)
+        below.plot(
+            np.asarray(history["epoch"], dtype=float)[seen], values[seen], color=colour, label=label
+        )
     below.axvline(epochs[frame], color=GREY, lw=1.0)
     below.set(xlabel="epoch", ylabel="score per star")
     below.legend(loc="lower right", ncols=2)
@@ -130,7 +132,12 @@ def gif(frames: Iterable[np.ndarray], *, seconds: float = 0.25, comment: str = "
     times[-1] *= 10
     stream = io.BytesIO()
     pictures[0].save(
-        stream, format="GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0,
+        stream,
+        format="GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=times,
+        loop=0,
         comment=comment.encode(),
     )
     return stream.getvalue()

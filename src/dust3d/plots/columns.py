@@ -61,7 +61,10 @@ def _label(grid: xr.Dataset, along: str) -> str:
 
 
 def _plane(
-    grid: xr.Dataset, along: str, marks: Sequence[Mark], reach_kpc: float | None,
+    grid: xr.Dataset,
+    along: str,
+    marks: Sequence[Mark],
+    reach_kpc: float | None,
     used_kpc: Sequence[float] | None,
 ) -> Plane:
     axes = ("x", "y") if along == "z" else ("x", "z")

@@ -46,17 +46,29 @@ def crossmatch_figure(
     ax.stairs(counts, edges, fill=True, color=SKY, alpha=0.6)
     ax.stairs(counts, edges, color=BLUE, lw=1.1, label=f"{counts.sum():.0f} pairs")
     if ambiguous is not None:
-        ax.stairs(ambiguous, edges, color=PURPLE, lw=1.2,
-                  label=f"{np.sum(ambiguous):.0f} of them ambiguous")
-    ax.axvline(radius_arcsec, color=VERMILION, ls="--", lw=1.2,
-               label=f"radius {radius_arcsec:g} arcsec")
+        ax.stairs(
+            ambiguous,
+            edges,
+            color=PURPLE,
+            lw=1.2,
+            label=f"{np.sum(ambiguous):.0f} of them ambiguous",
+        )
+    ax.axvline(
+        radius_arcsec, color=VERMILION, ls="--", lw=1.2, label=f"radius {radius_arcsec:g} arcsec"
+    )
     if chance_pairs is not None:
         area = np.clip(edges, 0, radius_arcsec) ** 2
         expected = chance_pairs * np.diff(area) / radius_arcsec**2
         label = f"chance: {chance_pairs:.3g} pairs"
         if expected.max(initial=0) > 0:
-            ax.stairs(np.where(expected > 0, expected, np.nan), edges, color=GREY, lw=1.4,
-                      baseline=None, label=label)
+            ax.stairs(
+                np.where(expected > 0, expected, np.nan),
+                edges,
+                color=GREY,
+                lw=1.4,
+                baseline=None,
+                label=label,
+            )
         else:
             ax.plot([], [], color=GREY, lw=1.4, label=label)
     for key, text in (facts or {}).items():

@@ -97,7 +97,10 @@ def colour_bar(
 ) -> Colorbar:
     """A colour bar that fills `ax`, with plain numbers on logarithmic scales."""
     bar = root_figure(ax).colorbar(
-        ScalarMappable(norm, colours), cax=ax, orientation=orientation, extend=extend,
+        ScalarMappable(norm, colours),
+        cax=ax,
+        orientation=orientation,
+        extend=extend,
         extendfrac=0.03,
     )
     bar.set_label(label)

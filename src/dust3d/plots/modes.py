@@ -111,13 +111,21 @@ def mode_figure(
 
 
 def _draw_plane(
-    ax: Axes, modes: np.ndarray, half_widths: np.ndarray, plane: np.ndarray, norm: LogNorm,
+    ax: Axes,
+    modes: np.ndarray,
+    half_widths: np.ndarray,
+    plane: np.ndarray,
+    norm: LogNorm,
     colours: str,
 ) -> None:
     reach = (np.array(plane.shape) // 2 + 0.5) * np.pi / half_widths[:2]
     ax.set_facecolor(NO_DATA)
     ax.imshow(
-        np.ma.masked_invalid(plane.T), origin="lower", norm=norm, cmap=colours, aspect="auto",
+        np.ma.masked_invalid(plane.T),
+        origin="lower",
+        norm=norm,
+        cmap=colours,
+        aspect="auto",
         extent=(-reach[0], reach[0], -reach[1], reach[1]),
     )
     ax.set(xlabel=r"$k_x$ [rad / kpc]", ylabel=r"$k_y$ [rad / kpc]")
@@ -125,7 +133,11 @@ def _draw_plane(
 
 
 def _draw_cylinder(
-    ax: Axes, modes: np.ndarray, half_widths: np.ndarray, amplitude: np.ndarray, norm: LogNorm,
+    ax: Axes,
+    modes: np.ndarray,
+    half_widths: np.ndarray,
+    amplitude: np.ndarray,
+    norm: LogNorm,
     colours: str,
 ) -> None:
     rings, values = rms_on_cylinder(modes, half_widths, amplitude)
@@ -139,7 +151,10 @@ def _draw_cylinder(
 
 
 def _draw_radial(
-    ax: Axes, modes: np.ndarray, half_widths: np.ndarray, amplitude: np.ndarray,
+    ax: Axes,
+    modes: np.ndarray,
+    half_widths: np.ndarray,
+    amplitude: np.ndarray,
     scales: np.ndarray | None,
 ) -> None:
     k = np.linalg.norm(wavenumbers(modes, half_widths), axis=1)

@@ -75,10 +75,15 @@ def _draw_scores(
     colours = iter((VERMILION, PURPLE, ORANGE, GREEN))
     baselines = scores[0]["heldout"].get("baselines") or {}
     for (key, baseline), colour in zip(baselines.items(), colours, strict=False):
-        level = float(np.nanmean([
-            _value(s["heldout"]["baselines"][key]["mean"])
-            for s in scores if key in (s["heldout"].get("baselines") or {})
-        ]))
+        level = float(
+            np.nanmean(
+                [
+                    _value(s["heldout"]["baselines"][key]["mean"])
+                    for s in scores
+                    if key in (s["heldout"].get("baselines") or {})
+                ]
+            )
+        )
         if np.isfinite(_value(baseline["mean"])):
             ax.axhline(level, color=colour, lw=1.1, ls=(0, (5, 2)), label=_BASELINES.get(key, key))
     ax.set_ylabel("held-out log predictive density\nper star [ln (1 / mag)]")

@@ -83,7 +83,11 @@ def draw_plane(
     ax.set_facecolor(NO_DATA)
     image = ax.imshow(
         np.ma.masked_invalid(np.asarray(values, dtype=float).T),
-        origin="lower", extent=extent, norm=norm, cmap=colours, aspect="equal",
+        origin="lower",
+        extent=extent,
+        norm=norm,
+        cmap=colours,
+        aspect="equal",
         interpolation="nearest",
     )
     limits: list[Patch] = []
@@ -122,18 +126,33 @@ def draw_marks(
     reach = 0.8 * min(np.abs([*ax.get_xlim(), *ax.get_ylim()]))
     tips = [(reach * np.cos(a), reach * np.sin(a)) for a in np.deg2rad(longitudes_deg)]
     for x, y in tips:
-        ax.plot([0, x], [0, y], ls=":", lw=1.0, color="black", zorder=4,
-                path_effects=[patheffects.withStroke(linewidth=2.0, foreground="white")])
+        ax.plot(
+            [0, x],
+            [0, y],
+            ls=":",
+            lw=1.0,
+            color="black",
+            zorder=4,
+            path_effects=[patheffects.withStroke(linewidth=2.0, foreground="white")],
+        )
     inside = [
         (point, name) for point, name in zip(points, names, strict=True) if _inside(ax, point)
     ]
     for (x, y), _ in inside:
         ax.plot(
-            x, y, "+", ms=6, mew=1.3, color="black", zorder=7,
+            x,
+            y,
+            "+",
+            ms=6,
+            mew=1.3,
+            color="black",
+            zorder=7,
             path_effects=[patheffects.withStroke(linewidth=2.8, foreground="white")],
         )
     place_names(
-        ax, [p for p, _ in inside] + tips, [n for _, n in inside] + list(ray_names),
+        ax,
+        [p for p, _ in inside] + tips,
+        [n for _, n in inside] + list(ray_names),
         fontsize=fontsize,
     )
 
@@ -144,7 +163,11 @@ def _inside(ax: Axes, point: tuple[float, float]) -> bool:
 
 
 def place_names(
-    ax: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], *, fontsize: float,
+    ax: Axes,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    *,
+    fontsize: float,
     avoid: Sequence[tuple[float, float]] = (),
 ) -> None:
     """Write names beside points, each at the first of eight sides that is free.
@@ -175,8 +198,13 @@ def place_names(
             place = ax.transData.inverted().transform(np.array([near_x, middle]))
             side = {1: "left", 0: "center", -1: "right"}[dx]
             ax.text(
-                float(place[0]), float(place[1]), name, ha=side, va="center",
-                fontsize=fontsize, zorder=8,
+                float(place[0]),
+                float(place[1]),
+                name,
+                ha=side,
+                va="center",
+                fontsize=fontsize,
+                zorder=8,
                 path_effects=_HALO,
             )
             break
@@ -184,8 +212,10 @@ def place_names(
 
 def _within(box: tuple[float, ...], frame: BboxBase) -> bool:
     return bool(
-        box[0] >= frame.x0 + 2 and box[2] <= frame.x1 - 2
-        and box[1] >= frame.y0 + 2 and box[3] <= frame.y1 - 2
+        box[0] >= frame.x0 + 2
+        and box[2] <= frame.x1 - 2
+        and box[1] >= frame.y0 + 2
+        and box[3] <= frame.y1 - 2
     )
 
 

@@ -77,9 +77,7 @@ def binned(x: np.ndarray, values: np.ndarray, bins: int, least: int = 5) -> Binn
     x, values = x[good], values[good]
     order = np.argsort(x, kind="stable")
     groups = [g for g in np.array_split(order, max(1, min(bins, x.size // least))) if g.size]
-    rows = [
-        (np.median(x[g]), *np.percentile(values[g], [50, 16, 84]), g.size) for g in groups
-    ]
+    rows = [(np.median(x[g]), *np.percentile(values[g], [50, 16, 84]), g.size) for g in groups]
     if not rows:
         return Binned(*(np.empty(0) for _ in range(5)))
     middle, median, low, high, number = np.array(rows).T
@@ -101,8 +99,14 @@ def residual_figure(name: str, stars: Predictions, *, colours: str = "viridis") 
         Colour map of the numbers of stars.
     """
     grid = Grid(
-        [3.1, 3.1], [2.9, 2.5], left=0.8, right=0.2, top=0.35, bottom=3.75,
-        gap_x=1.25, gap_y=0.6,
+        [3.1, 3.1],
+        [2.9, 2.5],
+        left=0.8,
+        right=0.2,
+        top=0.35,
+        bottom=3.75,
+        gap_x=1.25,
+        gap_y=0.6,
     )
     _draw_against(grid, grid.axes[0, 0], stars, colours)
     _draw_pulls(grid.axes[0, 1], stars)
@@ -132,12 +136,17 @@ def _draw_against(grid: Grid, ax: Axes, stars: Predictions, colours: str) -> Non
     counts, *_ = np.histogram2d(predicted, observed, bins, [limits, limits])
     norm = LogNorm(0.9, max(counts.max(), 3.0))
     ax.imshow(
-        np.ma.masked_equal(counts.T, 0), origin="lower", extent=(*limits, *limits), norm=norm,
-        cmap=matplotlib.colormaps[colours], aspect="equal",
+        np.ma.masked_equal(counts.T, 0),
+        origin="lower",
+        extent=(*limits, *limits),
+        norm=norm,
+        cmap=matplotlib.colormaps[colours],
+        aspect="equal",
     )
     ax.plot(limits, limits, color=VERMILION, lw=1.0)
-    ax.set(xlim=limits, ylim=limits, xlabel=r"predicted $A_V$ [mag]",
-           ylabel=r"observed $A_V$ [mag]")
+    ax.set(
+        xlim=limits, ylim=limits, xlabel=r"predicted $A_V$ [mag]", ylabel=r"observed $A_V$ [mag]"
+    )
     ax.locator_params(nbins=6)
     grid.bar((0, 0), norm, colours, "stars", column=0, gap=0.06, width=0.09, extend="neither")
 
@@ -152,12 +161,22 @@ def _draw_pulls(ax: Axes, stars: Predictions) -> None:
             continue
         share = np.histogram(seen, bins)[0] / seen.size / np.diff(bins)
         low, high = np.percentile(seen, [15.87, 84.13])
-        ax.stairs(share, bins, color=colour, lw=1.3,
-                  label=f"{label}: width {(high - low) / 2:.2f}")
-    ax.plot(middle, np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi), color=BLACK, lw=0.9, ls="--",
-            label="unit Gaussian")
-    ax.set(yscale="log", xlim=(-5, 5), ylim=(2e-4, 4),
-           xlabel=r"(observed $-$ predicted) / fitted $\sigma$", ylabel="share of stars per unit")
+        ax.stairs(share, bins, color=colour, lw=1.3, label=f"{label}: width {(high - low) / 2:.2f}")
+    ax.plot(
+        middle,
+        np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi),
+        color=BLACK,
+        lw=0.9,
+        ls="--",
+        label="unit Gaussian",
+    )
+    ax.set(
+        yscale="log",
+        xlim=(-5, 5),
+        ylim=(2e-4, 4),
+        xlabel=r"(observed $-$ predicted) / fitted $\sigma$",
+        ylabel="share of stars per unit",
+    )
     ax.legend(loc="upper center", ncols=1)
 
 
@@ -169,10 +188,25 @@ def _draw_distance(ax: Axes, stars: Predictions) -> None:
         if rows.middle.size == 0:
             continue
         if label == "train":
-            ax.fill_between(rows.middle, rows.low, rows.high, color=colour, alpha=0.15, lw=0,
-                            label="16 to 84 % (train)")
-        ax.errorbar(rows.middle, rows.median, rows.error, fmt=marker, ms=3.5, color=colour, lw=1.0,
-                    label=label)
+            ax.fill_between(
+                rows.middle,
+                rows.low,
+                rows.high,
+                color=colour,
+                alpha=0.15,
+                lw=0,
+                label="16 to 84 % (train)",
+            )
+        ax.errorbar(
+            rows.middle,
+            rows.median,
+            rows.error,
+            fmt=marker,
+            ms=3.5,
+            color=colour,
+            lw=1.0,
+            label=label,
+        )
         spans += [rows.low, rows.high]
     ax.axhline(0, color=GREY, lw=0.8)
     if spans:
@@ -197,8 +231,14 @@ def _draw_classes(ax: Axes, stars: Predictions) -> None:
                 continue
             low, median, high = np.percentile(values, [16, 50, 84])
             error = 1.2533 * (high - low) / 2 / np.sqrt(values.size)
-            ax.plot([i + shift] * 2, [low, high], color=colour, lw=4.5, alpha=0.22,
-                    solid_capstyle="butt")
+            ax.plot(
+                [i + shift] * 2,
+                [low, high],
+                color=colour,
+                lw=4.5,
+                alpha=0.22,
+                solid_capstyle="butt",
+            )
             ax.errorbar(i + shift, median, error, fmt=marker, ms=3.5, color=colour, lw=1.0)
             spans += [low, high]
     ax.axhline(0, color=GREY, lw=0.8)
@@ -226,7 +266,11 @@ def _draw_sky(ax: Axes, stars: Predictions):
     l_edges, b_edges = sky_cells(1.0)
     norm = difference_norm(pixels, percentile=98.0)
     draw_sky(
-        ax, l_edges, b_edges, healpix_on_cells(pixels, nside, l_edges, b_edges), norm,
+        ax,
+        l_edges,
+        b_edges,
+        healpix_on_cells(pixels, nside, l_edges, b_edges),
+        norm,
         matplotlib.colormaps[DIFFERENCE_MAP],
     )
     ax.set_title(f"all stars, Galactic coordinates (HEALPix, nside {nside})", fontsize=9)
@@ -239,8 +283,16 @@ def _draw_longitude(ax: Axes, stars: Predictions) -> None:
     for label, chosen, colour, marker in stars.sets:
         number = int(np.clip(chosen.sum() // 60, 4, 36))
         rows = binned(longitude[chosen], stars.residual_mag[chosen], number)
-        ax.errorbar(rows.middle, rows.median, rows.error, fmt=marker, ms=3.5, color=colour,
-                    lw=1.0, label=label)
+        ax.errorbar(
+            rows.middle,
+            rows.median,
+            rows.error,
+            fmt=marker,
+            ms=3.5,
+            color=colour,
+            lw=1.0,
+            label=label,
+        )
     ax.axhline(0, color=GREY, lw=0.8)
     ax.set(xlim=(180, -180), xlabel="Galactic longitude [deg]", ylabel=_RESIDUAL)
     ax.set_xticks([120, 60, 0, -60, -120], ["120", "60", "0", "300", "240"])

@@ -93,9 +93,15 @@ def sky_figure(
     gaps_x: list[float] = [] if truth is None else [0.15, 1.12]
     heights = [widths[0] / 2] * len(distances_kpc)
     grid = Grid(
-        widths, heights, left=0.55, right=0.85 if truth is None else 1.1, top=0.45, bottom=0.15,
+        widths,
+        heights,
+        left=0.55,
+        right=0.85 if truth is None else 1.1,
+        top=0.45,
+        bottom=0.15,
         gap_x=gaps_x,
-        gap_y=0.45, projection="mollweide",
+        gap_y=0.45,
+        projection="mollweide",
     )
     for row, distance in enumerate(distances_kpc):
         found = sky_extinction(fit, longitude, latitude, distance)
@@ -128,8 +134,13 @@ def _name_marks(ax: Axes, marks: Sequence[Mark]) -> None:
     x, y = project(np.array([m.l_deg for m in marks]), np.array([m.b_deg for m in marks]))
     ax.plot(x, y, "+", ms=5, mew=1.1, color="black", zorder=7)
     ax.plot(x, y, "+", ms=7, mew=2.6, color="white", zorder=6)
-    place_names(ax, list(zip(x, y, strict=True)), [m.name for m in marks], fontsize=6.5,
-                avoid=[(tick, 0.06) for tick in ax.get_xticks()])
+    place_names(
+        ax,
+        list(zip(x, y, strict=True)),
+        [m.name for m in marks],
+        fontsize=6.5,
+        avoid=[(tick, 0.06) for tick in ax.get_xticks()],
+    )
 
 
 def _ring_figure(
@@ -158,8 +169,12 @@ def _ring_figure(
         scale = difference_norm(values) if change else norm
         ax.set_facecolor(NO_DATA)
         ax.pcolormesh(
-            l_edges, d_edges, np.ma.masked_invalid(values).T, norm=scale,
-            cmap=DIFFERENCE_MAP if change else colours, rasterized=True,
+            l_edges,
+            d_edges,
+            np.ma.masked_invalid(values).T,
+            norm=scale,
+            cmap=DIFFERENCE_MAP if change else colours,
+            rasterized=True,
         )
         ax.set(xlim=(180, -180), xticks=[120, 60, 0, -60, -120], title=titles[column])
         ax.set_xticklabels([str(value % 360) for value in (120, 60, 0, -60, -120)])

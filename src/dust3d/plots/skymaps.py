@@ -50,8 +50,13 @@ def draw_sky(
     """Draw values of shape (l, b) on a Mollweide panel; places without a value are grey."""
     ax.set_facecolor(NO_DATA)
     mesh = ax.pcolormesh(
-        -np.deg2rad(l_edges), np.deg2rad(b_edges), np.ma.masked_invalid(values).T,
-        norm=norm, cmap=colours, shading="flat", rasterized=True,
+        -np.deg2rad(l_edges),
+        np.deg2rad(b_edges),
+        np.ma.masked_invalid(values).T,
+        norm=norm,
+        cmap=colours,
+        shading="flat",
+        rasterized=True,
     )
     longitudes = np.array([120, 60, 0, -60, -120])
     names = [rf"${value % 360}\degree$" for value in longitudes]

@@ -63,8 +63,12 @@ def _slice_of(mark: Mark, heights: Sequence[float]) -> float | None:
 
 
 def _plane(
-    grid: xr.Dataset, height: float, heights: Sequence[float], marks: Sequence[Mark],
-    reach_kpc: float | None, used_kpc: Sequence[float] | None,
+    grid: xr.Dataset,
+    height: float,
+    heights: Sequence[float],
+    marks: Sequence[Mark],
+    reach_kpc: float | None,
+    used_kpc: Sequence[float] | None,
 ) -> Plane:
     flat = grid.sizes["z"] == 1
     nearest = tuple(mark for mark in marks if _slice_of(mark, heights) in (height, None))

@@ -60,9 +60,7 @@ def map_power(grid: xr.Dataset, shells: int = 24) -> Power:
 
 
 @styled
-def power_spectra(
-    spectra: Mapping[str, Power], prior: Mapping[str, Power] | None = None
-) -> Figure:
+def power_spectra(spectra: Mapping[str, Power], prior: Mapping[str, Power] | None = None) -> Figure:
     """Power spectra of fits where no truth is known, with the spectrum that each prior expects.
 
     Parameters
@@ -120,8 +118,9 @@ def recovery_spectra(recoveries: Mapping[str, Mapping]) -> Figure:
     if len(lines) == 1:
         lines = [Line(lines[0].label, "#0072B2", "-", "o")]
     first = next(iter(recoveries.values()))["shells"]
-    power.loglog(_array(first, "k_per_kpc"), _array(first, "power_truth"), color=TRUTH, lw=2.2,
-                 label="truth")
+    power.loglog(
+        _array(first, "k_per_kpc"), _array(first, "power_truth"), color=TRUTH, lw=2.2, label="truth"
+    )
     for recovery, line in zip(recoveries.values(), lines, strict=True):
         shells = recovery["shells"]
         k = _array(shells, "k_per_kpc")
@@ -140,10 +139,10 @@ def recovery_spectra(recoveries: Mapping[str, Mapping]) -> Figure:
     transfer.set(ylim=(-0.05, _transfer_top(recoveries)), ylabel=r"transfer $T(k)$")
     power.set_ylabel(_POWER)
     _power_floor(power, first)
-    correlation.plot([], [], color=GREY, ls=(0, (1, 1.2)), lw=1.2,
-                     label="ceiling set by the order")
-    correlation.plot([], [], color=GREY, marker="v", ls="none", ms=5,
-                     label=r"resolution $\pi/k$ where $r=0.5$")
+    correlation.plot([], [], color=GREY, ls=(0, (1, 1.2)), lw=1.2, label="ceiling set by the order")
+    correlation.plot(
+        [], [], color=GREY, marker="v", ls="none", ms=5, label=r"resolution $\pi/k$ where $r=0.5$"
+    )
     correlation.legend(loc="lower left")
     power.legend(loc="lower left", ncols=1 + len(lines) // 4)
     for ax in (power, correlation, transfer):
@@ -199,8 +198,13 @@ def _mark_resolutions(ax: Axes, recoveries: Sequence[Mapping], lines: Sequence[L
         ax.plot(k, 0.56, marker="v", ms=6.5, color=line.colour, ls="none", mec="white", mew=0.6)
         if len(lines) == 1:
             ax.annotate(
-                f"{1000 * resolution:.0f} pc", (k, 0.5), (-4, -12), textcoords="offset points",
-                color=line.colour, fontsize=8, ha="right",
+                f"{1000 * resolution:.0f} pc",
+                (k, 0.5),
+                (-4, -12),
+                textcoords="offset points",
+                color=line.colour,
+                fontsize=8,
+                ha="right",
             )
 
 

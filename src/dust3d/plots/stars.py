@@ -37,9 +37,7 @@ class Stars:
 
 
 @styled
-def star_figure(
-    stars: Stars, *, marks: Sequence[Mark] = (), colours: str = "viridis"
-) -> Figure:
+def star_figure(stars: Stars, *, marks: Sequence[Mark] = (), colours: str = "viridis") -> Figure:
     """Stars seen from above and from the side, coloured by extinction; extinction with distance.
 
     Parameters
@@ -84,13 +82,25 @@ def _norm(extinction: np.ndarray) -> Normalize:
 
 
 def _scatter(
-    ax: Axes, positions: np.ndarray, extinction: np.ndarray, axes: tuple[int, int],
-    reach: np.ndarray, norm: Normalize, colours: str, size: float,
+    ax: Axes,
+    positions: np.ndarray,
+    extinction: np.ndarray,
+    axes: tuple[int, int],
+    reach: np.ndarray,
+    norm: Normalize,
+    colours: str,
+    size: float,
 ) -> None:
     i, j = axes
     ax.scatter(
-        positions[:, i], positions[:, j], c=extinction, s=size, lw=0, norm=norm,
-        cmap=matplotlib.colormaps[colours], rasterized=True,
+        positions[:, i],
+        positions[:, j],
+        c=extinction,
+        s=size,
+        lw=0,
+        norm=norm,
+        cmap=matplotlib.colormaps[colours],
+        rasterized=True,
     )
     draw_sun(ax)
     ax.set(xlim=(-reach[i], reach[i]), ylim=(-reach[j], reach[j]))
@@ -113,10 +123,21 @@ def _against_distance(grid: Grid, stars: Stars, colours: str) -> None:
     distance = np.asarray(stars.distance_kpc, dtype=float)
     bins = np.linspace(0, float(np.nanmax(distance, initial=1e-3)), 41)
     train_label = f"train ({np.count_nonzero(~held)})"
-    counts_ax.stairs(np.histogram(distance[~held], bins)[0], bins, fill=True, color=SKY,
-                     alpha=0.7, label=train_label)
-    counts_ax.stairs(np.histogram(distance[held], bins)[0], bins, color=VERMILION, lw=1.3,
-                     label=f"held out ({np.count_nonzero(held)})")
+    counts_ax.stairs(
+        np.histogram(distance[~held], bins)[0],
+        bins,
+        fill=True,
+        color=SKY,
+        alpha=0.7,
+        label=train_label,
+    )
+    counts_ax.stairs(
+        np.histogram(distance[held], bins)[0],
+        bins,
+        color=VERMILION,
+        lw=1.3,
+        label=f"held out ({np.count_nonzero(held)})",
+    )
     counts_ax.set(xlim=(0, bins[-1]), ylabel="stars", xlabel="distance [kpc]")
     counts_ax.set_ylim(top=1.35 * counts_ax.get_ylim()[1])
     counts_ax.legend(loc="upper left", ncols=2, columnspacing=1.0)
@@ -126,8 +147,9 @@ def _against_distance(grid: Grid, stars: Stars, colours: str) -> None:
     levels = np.linspace(low, high if high > low else low + 1, 46)
     counts, *_ = np.histogram2d(distance[good], extinction[good], [bins, levels])
     norm = LogNorm(0.9, max(counts.max(initial=0), 3.0))
-    dust_ax.pcolormesh(bins, levels, np.ma.masked_equal(counts.T, 0), norm=norm, cmap=colours,
-                       rasterized=True)
+    dust_ax.pcolormesh(
+        bins, levels, np.ma.masked_equal(counts.T, 0), norm=norm, cmap=colours, rasterized=True
+    )
     middle, median = _running_median(distance[good], extinction[good], bins)
     dust_ax.plot(middle, median, color=VERMILION, lw=1.4, label="median")
     dust_ax.set(xlim=(0, bins[-1]), xlabel="distance [kpc]", ylabel=EXTINCTION)
@@ -135,7 +157,9 @@ def _against_distance(grid: Grid, stars: Stars, colours: str) -> None:
     box = dust_ax.get_position()
     bar_ax = grid.add(left + 3.26, box.y0 * grid.height, 0.1, box.height * grid.height)
     grid.figure.colorbar(
-        matplotlib.cm.ScalarMappable(norm, colours), cax=bar_ax, label="stars",
+        matplotlib.cm.ScalarMappable(norm, colours),
+        cax=bar_ax,
+        label="stars",
         format="%g",
     )
 

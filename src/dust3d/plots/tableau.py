@@ -111,17 +111,21 @@ def tableau(rows: Rows, *, largest: float = 3.1) -> Figure:
         Width of a panel at most [inch].
     """
     columns = len(rows[0])
-    shared = [
-        all(_same_scale(row[j], row[j + 1]) for row in rows) for j in range(columns - 1)
-    ]
+    shared = [all(_same_scale(row[j], row[j + 1]) for row in rows) for j in range(columns - 1)]
     gaps_x = [_GAP if same else _BAR_GAP for same in shared]
     width = min(largest, (PAGE_WIDTH - 0.62 - _BAR_GAP - sum(gaps_x)) / columns)
     heights = [width * _first(row).plane.proportion for row in rows]
     titled = [any(p is not None and p.title for p in row) for row in rows]
     gaps_y = [0.34 if title else 0.16 for title in titled[1:]]
     grid = Grid(
-        [width] * columns, heights, left=0.62, right=_BAR_GAP - 0.06,
-        top=0.32 if titled[0] else 0.15, bottom=0.48, gap_x=gaps_x, gap_y=gaps_y,
+        [width] * columns,
+        heights,
+        left=0.62,
+        right=_BAR_GAP - 0.06,
+        top=0.32 if titled[0] else 0.15,
+        bottom=0.48,
+        gap_x=gaps_x,
+        gap_y=gaps_y,
     )
     for i, row in enumerate(rows):
         for j, panel in enumerate(row):
@@ -152,8 +156,13 @@ def _same_scale(left: Panel | None, right: Panel | None) -> bool:
 def _draw(ax: Axes, panel: Panel) -> None:
     plane = panel.plane
     draw_plane(
-        ax, plane.horizontal, plane.vertical, panel.values, panel.scale.norm,
-        matplotlib.colormaps[panel.scale.colours], reach_kpc=plane.reach_kpc,
+        ax,
+        plane.horizontal,
+        plane.vertical,
+        panel.values,
+        panel.scale.norm,
+        matplotlib.colormaps[panel.scale.colours],
+        reach_kpc=plane.reach_kpc,
         used_kpc=plane.used_kpc,
     )
     if panel.title:
@@ -163,7 +172,12 @@ def _draw(ax: Axes, panel: Panel) -> None:
 def _note(ax: Axes, plane: Plane) -> None:
     if plane.note:
         ax.text(
-            0.03, 0.97, plane.note, transform=ax.transAxes, va="top", fontsize=8,
+            0.03,
+            0.97,
+            plane.note,
+            transform=ax.transAxes,
+            va="top",
+            fontsize=8,
             bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1.5},
         )
 
@@ -182,9 +196,7 @@ def _label_axes(ax: Axes, plane: Plane, height: float, *, bottom: bool, left: bo
         ax.tick_params(labelleft=False)
 
 
-def _bars(
-    grid: Grid, rows: Rows, shared: Sequence[bool], heights: Sequence[float]
-) -> None:
+def _bars(grid: Grid, rows: Rows, shared: Sequence[bool], heights: Sequence[float]) -> None:
     """One bar right of each block of columns, and along all rows, that share a scale."""
     ends = [j for j in range(len(shared) + 1) if j == len(shared) or not shared[j]]
     for column in ends:

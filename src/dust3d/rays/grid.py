@@ -57,9 +57,7 @@ def fast_size(at_least: float | int) -> int:
         n += 1
 
 
-def grid_for_order(
-    order: Sequence[int], half_widths: Sequence[float], oversampling: float
-) -> Grid:
+def grid_for_order(order: Sequence[int], half_widths: Sequence[float], oversampling: float) -> Grid:
     """Voxels so fine that `oversampling` of them fit a half-wavelength of the highest mode."""
     cells = tuple(fast_size(max(2 * m * oversampling, 2 * m + 2)) for m in order)
     return Grid(cells, tuple(half_widths))
