@@ -24,7 +24,7 @@ def _attribute(value: Any) -> Any:
 def _checksums(dataset: xr.Dataset) -> dict[str, str]:
     """SHA-256 of the values of each variable: zarr fills a chunk that is lost without a word."""
     return {
-        str(name): hashlib.sha256(np.ascontiguousarray(variable.values)).hexdigest()
+        str(name): hashlib.sha256(variable.values.tobytes()).hexdigest()
         for name, variable in dataset.variables.items()
     }
 
