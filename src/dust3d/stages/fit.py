@@ -206,19 +206,21 @@ def _resume(job: _Job, recipe: AdamRecipe | OriginalRecipe) -> Fit:
             parameters = recipe.enter(number, parameters)
         like = {"parameters": parameters, "state": recipe.phase(phase).method.start(parameters)}
         tree, arrays = load_checkpoint(path, like)
-    except (ProductError, KeyError) as error:
+        pictures = zip(arrays["snapshot_epochs"].tolist(), arrays["snapshots"], strict=True)
+        resumed = Fit(
+            tree["parameters"],
+            tree["state"],
+            phase,
+            int(attrs["epoch"]),
+            float(attrs["seconds"]),
+            [tuple(row) for row in arrays["rows"]],
+            list(pictures),
+        )
+    except (ProductError, KeyError, ValueError) as error:
         logger.warning("%s: checkpoint not used: %s; starting anew", job.name, error)
         return fresh
-    logger.info("%s: resumed at epoch %d of phase %d", job.name, attrs["epoch"], phase + 1)
-    return Fit(
-        tree["parameters"],
-        tree["state"],
-        phase,
-        int(attrs["epoch"]),
-        float(attrs["seconds"]),
-        [tuple(row) for row in arrays["rows"]],
-        list(zip(arrays["snapshot_epochs"].tolist(), arrays["snapshots"], strict=True)),
-    )
+    logger.info("%s: resumed at epoch %d of phase %d", job.name, resumed.epoch, phase + 1)
+    return resumed
 
 
 def _save(job: _Job, fit: Fit, *, complete: bool = False) -> None:
