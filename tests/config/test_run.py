@@ -97,6 +97,17 @@ def test_the_demo_has_what_it_must_show(repository):
             r"mock\.stars\.placement\.hight: unknown key",
         ),
         ({"plots.slices_kpc": [0.5]}, r"plots\.slices_kpc: 0\.5 is outside the box"),
+        ({"map.cells": [8, 8, 3]}, r"map\.cells\[2\]: .*or equal to 4 \(given: 3\)"),
+        ({"scores.box_fraction": 0}, r"scores\.box_fraction: .*or equal to 0\.1 \(given: 0\)"),
+        ({"plots.colour_map": "jet"}, r"plots\.colour_map: .*'viridis'.*\(given: 'jet'\)"),
+        (
+            {"plots.animation": True, "optimiser.snapshots": 1},
+            r"plots\.animation: .*optimiser\.snapshots = 1; raise it to 2",
+        ),
+        (
+            {"mock.catalogues.double_separation_arcsec": [3.0, 0.3]},
+            r"double_separation_arcsec: the range falls from 3 to 0\.3; give the smaller end first",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_key(changes, message):
@@ -126,6 +137,52 @@ def test_a_vertical_mean_needs_three_dimensions():
     flat["prior"] = {"mean": {"kind": "vertical"}}
     with pytest.raises(ConfigError, match=r"prior\.mean: a vertical profile needs a 3-D box"):
         parse(flat)
+
+
+@pytest.mark.parametrize("part", ["clouds", "filaments"])
+@pytest.mark.parametrize("key", ["peak_ratio", "radius_kpc", "length_kpc"])
+def test_ranges_rise(part, key):
+    truth = {"kind": "structured", part: {key: [0.3, 0.3]}}
+    parse(_with({"mock.truth": truth}))
+    truth[part][key] = [0.3, 0.2]
+    with pytest.raises(ConfigError, match=rf"mock\.truth\.{part}\.{key}: the range falls"):
+        parse(_with({"mock.truth": truth}))
+
+
+ORIGINAL = {
+    "kind": "original",
+    "stages": [
+        {
+            "order": order,
+            "epochs": 1,
+            "learning_rate": [1e-3, 1e-4],
+            "drops": 1,
+            "log10_weight": [-1.0, -1.5],
+            "gamma": [3.6, 1.8],
+        }
+        for order in MOCK["fits"]["fourier"]["orders"]
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"fits.fourier.form": "amplitude_phase"},
+            r"fits\.fourier\.form: .*would ignore amplitude_phase; use form: cos_sin",
+        ),
+        (
+            {"prior.mean": {"kind": "vertical"}},
+            r"prior\.mean: .*would ignore a vertical profile; use kind: constant",
+        ),
+    ],
+)
+def test_the_original_refuses_what_it_would_ignore(changes, message):
+    parse(_with({"optimiser.method": ORIGINAL}))
+    parse(_with(changes))
+    with pytest.raises(ConfigError, match=message):
+        parse(_with({"optimiser.method": ORIGINAL} | changes))
 
 
 REAL = {

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dust3d.config.base import Count, Finite, Fraction, NonNegative, Positive, Section
+from dust3d.config.base import Count, Finite, NonNegative, Positive, Section
 
 Format = Literal["auto", "hdf5", "fits", "ecsv", "csv", "votable", "parquet", "fixed_width"]
 
@@ -153,17 +153,3 @@ class Heldout(Section):
     nside: Literal[1, 2, 4, 8, 16, 32, 64] = Field(
         default=16, description="HEALPix resolution of the pixels."
     )
-
-
-__all__ = [
-    "Catalogue",
-    "Catalogues",
-    "Crossmatch",
-    "Fraction",
-    "Heldout",
-    "Identifications",
-    "JoinedTable",
-    "Selection",
-    "SpectralTypeExcess",
-    "Table",
-]

@@ -1,5 +1,6 @@
 """Writes config/README.md from the models, so that it cannot disagree with them."""
 
+import inspect
 from enum import Enum
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -150,7 +151,7 @@ def _sections(annotation: Any) -> list[type[Section]]:
 def _describe(section: type[Section], path: str, depth: int) -> list[str]:
     kind = kind_of(section)
     title = f"`{path}`" + (f" with `kind: {kind}`" if kind is not None else "")
-    lines = [f"{'#' * min(depth, 4)} {title}", "", (section.__doc__ or "").strip(), ""]
+    lines = [f"{'#' * min(depth, 4)} {title}", "", inspect.cleandoc(section.__doc__ or ""), ""]
     lines += ["| key | type | unit | default | bounds | what |", "|---|---|---|---|---|---|"]
     lines += [_row(key, field) for key, field in section.model_fields.items()]
     lines.append("")

@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dust3d.config.base import Count, Finite, Fraction, NonNegative, Positive, Section
+from dust3d.config.base import (
+    Count,
+    Finite,
+    Fraction,
+    NonNegative,
+    Positive,
+    PositiveRange,
+    Section,
+)
 
 Epoch = Annotated[float, Field(ge=1800, le=2200)]
 
@@ -64,14 +72,14 @@ class Clouds(Section):
     """Compact Gaussian clouds, or filaments: Gaussian tubes about straight segments."""
 
     number: int = Field(default=0, ge=0, description="How many.")
-    peak_ratio: tuple[Positive, Positive] = Field(
+    peak_ratio: PositiveRange = Field(
         default=(10.0, 100.0),
         description="Range of the peak density over the midplane's (log-uniform).",
     )
-    radius_kpc: tuple[Positive, Positive] = Field(
+    radius_kpc: PositiveRange = Field(
         default=(0.01, 0.04), description="Range of the Gaussian sigma across (log-uniform)."
     )
-    length_kpc: tuple[Positive, Positive] = Field(
+    length_kpc: PositiveRange = Field(
         default=(0.1, 0.4), description="Range of a filament's length; clouds ignore it."
     )
 
@@ -231,7 +239,7 @@ class MockCatalogues(Section):
     double_fraction: Fraction = Field(
         default=0.01, description="Share of stars with a companion in the first catalogue only."
     )
-    double_separation_arcsec: tuple[Positive, Positive] = Field(
+    double_separation_arcsec: PositiveRange = Field(
         default=(0.3, 3.0), description="Range of the companions' separations."
     )
     spurious_fraction: Fraction = Field(

@@ -158,7 +158,8 @@ class Likelihood(Section):
     )
     zero_point_std_mag: NonNegative = Field(
         default=0.0,
-        description="Prior standard deviation, in E(B-V), of a zero point per class; 0 fits none.",
+        description="Prior standard deviation of a zero point per class, in E(B-V), times "
+        "R_V = 3.1 in A_V; 0 fits none.",
     )
 
 

@@ -22,14 +22,21 @@ class Adam(Section):
 
 
 class OriginalStage(Section):
-    """One stage of the original recipe: an order and its schedules (staircases)."""
+    """One stage of the original recipe: an order and its schedules, each from first to last.
+
+    The learning rate falls in stairs; log10 w and gamma change linearly with the step.
+    """
 
     order: tuple[Count, ...] = Field(description="Order of the field in this stage.")
     epochs: Count = Field(description="Passes over the stars.")
     learning_rate: tuple[Positive, Positive] = Field(description="First and last learning rate.")
-    drops: Count = Field(description="Steps of the learning rate's staircase.")
-    log10_weight: tuple[Finite, Finite] = Field(description="log10 of the penalty's weight w.")
-    gamma: tuple[NonNegative, NonNegative] = Field(description="Exponent of k in the penalty.")
+    drops: Count = Field(description="Stairs by which the learning rate falls.")
+    log10_weight: tuple[Finite, Finite] = Field(
+        description="First and last log10 of the penalty's weight w."
+    )
+    gamma: tuple[NonNegative, NonNegative] = Field(
+        description="First and last exponent of k in the penalty."
+    )
 
 
 class Original(Section):

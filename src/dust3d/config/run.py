@@ -137,6 +137,30 @@ class Config(Section):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _original_ignores_nothing(self):
+        if isinstance(self.optimiser.method, Original):
+            if self.fits.fourier.form == "amplitude_phase":
+                raise ValueError(
+                    "fits.fourier.form: optimiser.method of kind original fits cosines and sines "
+                    "and would ignore amplitude_phase; use form: cos_sin, or kind: adam"
+                )
+            if self.prior.mean.kind == "vertical":
+                raise ValueError(
+                    "prior.mean: optimiser.method of kind original fits one mean and would ignore "
+                    "a vertical profile; use kind: constant here, or optimiser.method.kind: adam"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _films_have_pictures(self):
+        if self.plots.animation and self.optimiser.snapshots < 2:
+            raise ValueError(
+                f"plots.animation: a film needs two pictures, but optimiser.snapshots = "
+                f"{self.optimiser.snapshots}; raise it to 2 or more, or set plots.animation: false"
+            )
+        return self
+
     @property
     def is_mock(self) -> bool:
         """Whether the truth is known."""
