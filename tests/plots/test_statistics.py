@@ -10,7 +10,13 @@ from dust3d.fields.fourier import FourierField
 from dust3d.plots.animation import gif, training_film
 from dust3d.plots.crossmatch import crossmatch_figure
 from dust3d.plots.history import history_figure
-from dust3d.plots.modes import amplitudes, mode_figure, rms_on_cylinder, rms_on_plane
+from dust3d.plots.modes import (
+    amplitudes,
+    mode_figure,
+    rms_on_cylinder,
+    rms_on_plane,
+    wave_vectors,
+)
 from dust3d.plots.orders import order_figure
 from dust3d.plots.residuals import Predictions, binned, residual_figure
 from dust3d.plots.skymaps import healpix_means, healpix_on_cells, sky_cells
@@ -66,6 +72,8 @@ def test_spectra_show_the_scores(fit):
     np.testing.assert_allclose(shown.get_xdata(), recovery["shells"]["k_per_kpc"])
     np.testing.assert_allclose(shown.get_ydata(), recovery["shells"]["r"])
     np.testing.assert_allclose(transfer.lines[1].get_ydata(), 1.0)
+    assert transfer.get_ylabel() == r"$T=\sqrt{P_\mathrm{fit}/P_\mathrm{true}}$"
+    assert line(correlation, "truth cut to the fit's modes").get_linestyle() != "-"
     np.testing.assert_allclose(line(power, "truth").get_ydata(), recovery["shells"]["power_truth"])
     rms = next(p for p in figure.axes[3].patches if p.get_linewidth() > 1).get_data()
     np.testing.assert_allclose(rms.values, [0.2, np.nan])
@@ -104,6 +112,11 @@ def test_modes_on_planes():
     rings, cylinder = rms_on_cylinder(modes, np.ones(3), np.array([3.0, 4.0, 1.0]))
     assert rings[0] == pytest.approx(-np.pi / 2)
     np.testing.assert_allclose(cylinder, [[np.nan, np.nan], [3, 4], [1, np.nan]])
+
+
+def test_wave_vectors():
+    found = wave_vectors(np.array([[1, 0, -2]]), np.array([1.0, 1.0, 0.5]))
+    np.testing.assert_allclose(found, [[np.pi, 0, -4 * np.pi]])
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -186,6 +199,14 @@ def test_order_figure(mock):
     assert {0.5, 0.4} <= {round(float(level), 6) for level in levels}
     places = [c.lines[0].get_ydata()[0] for c in figure.axes[0].containers]
     np.testing.assert_allclose(places, [0.4, 0.6])
+    widths = figure.axes[1]
+    figure.canvas.draw()
+    legend = widths.get_legend().get_window_extent()
+    for label, width in (("catalogue's errors", 1.3), ("predicted half-width", 1.0)):
+        shown = line(widths, label)
+        np.testing.assert_allclose(shown.get_ydata(), width)
+        points = widths.transData.transform(shown.get_xydata())
+        assert not any(legend.contains(*point) for point in points)
 
 
 def test_order_figure_without_errors_or_baselines():

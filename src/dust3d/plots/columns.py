@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from dust3d.conventions import EXTINCTION_UNIT
 from dust3d.plots.planes import Mark, crop, edges
-from dust3d.plots.style import DENSITY, density_norm, difference_norm, fit_label, styled
-from dust3d.plots.tableau import Panel, Plane, Scale, difference_scale, ln_ratio, tableau
+from dust3d.plots.style import DENSITY, density_norm, fit_label, styled
+from dust3d.plots.tableau import Plane, Scale, differences, panel_rows, tableau
 
 _SEEN = {
     "z": rf"$\int\rho\,\mathrm{{d}}z$ [{EXTINCTION_UNIT}]",
@@ -117,33 +117,15 @@ def compare_columns(
         for n, along in enumerate(views)
     ]
     if not true:
-        return tableau(_rows(planes, found, scales, labels), largest=4.2)
-    ratios = [[ln_ratio(v, t) for v in row] for row, t in zip(found, true, strict=True)]
-    judged = [p.where_stars_are(v) for p, row in zip(planes, ratios, strict=True) for v in row]
-    change = difference_scale(difference_norm(*judged), _CHANGE)
+        return tableau(panel_rows(planes, found, scales, labels), largest=4.2)
+    ratios, change = differences(planes, found, true, _CHANGE)
     seen = [[t, *row] for t, row in zip(true, found, strict=True)]
-    upper = _rows(planes, seen, scales, ["truth", *labels])
+    upper = panel_rows(planes, seen, scales, ["truth", *labels])
     if len(fits) == 1:
-        right = _rows(planes, ratios, [change] * len(views), ["difference"])
+        right = panel_rows(planes, ratios, [change] * len(views), ["difference"])
         return tableau([a + b for a, b in zip(upper, right, strict=True)])
-    lower = _rows(planes, ratios, [change] * len(views), [""] * len(fits))
+    lower = panel_rows(planes, ratios, [change] * len(views), [""] * len(fits))
     return tableau(upper + [[None, *row] for row in lower])
-
-
-def _rows(
-    planes: Sequence[Plane],
-    values: Sequence[Sequence[np.ndarray]],
-    scales: Sequence[Scale],
-    titles: Sequence[str],
-) -> list[list[Panel | None]]:
-    """Panels of each plane side by side, the first row with titles."""
-    return [
-        [
-            Panel(plane, panel, scale, title if n == 0 else "")
-            for panel, title in zip(row, titles, strict=True)
-        ]
-        for n, (plane, row, scale) in enumerate(zip(planes, values, scales, strict=True))
-    ]
 
 
 def fit_columns(

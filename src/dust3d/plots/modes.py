@@ -19,11 +19,15 @@ def amplitudes(
     return np.sqrt((np.asarray(cos) ** 2 + np.asarray(sin) ** 2) / 2)
 
 
-def wavenumbers(
+def wave_vectors(
     modes: Int[np.ndarray, "modes ndim"], half_widths: Float[np.ndarray, " ndim"]
 ) -> Float[np.ndarray, "modes ndim"]:
     """k = pi m / L [rad / kpc]."""
     return np.pi * np.asarray(modes) / np.asarray(half_widths)
+
+
+wavenumbers = wave_vectors
+"""The former name."""
 
 
 def rms_on_plane(
@@ -50,7 +54,7 @@ def rms_on_cylinder(
     amplitude: Float[np.ndarray, " modes"],
 ) -> tuple[Float[np.ndarray, " edges"], Float[np.ndarray, "nr nz"]]:
     """Root mean square amplitude in rings of |k_xy| at each |m_z|: the rings' edges, the values."""
-    across = np.linalg.norm(wavenumbers(modes, half_widths)[:, :2], axis=1)
+    across = np.linalg.norm(wave_vectors(modes, half_widths)[:, :2], axis=1)
     step = np.pi / max(half_widths[:2])
     ring = np.rint(across / step).astype(int)
     height = np.abs(modes[:, 2])
@@ -157,7 +161,7 @@ def _draw_radial(
     amplitude: np.ndarray,
     scales: np.ndarray | None,
 ) -> None:
-    k = np.linalg.norm(wavenumbers(modes, half_widths), axis=1)
+    k = np.linalg.norm(wave_vectors(modes, half_widths), axis=1)
     size = 4.0 if k.size < 1000 else 1.5
     ax.scatter(k, amplitude, s=size, color=GREY, alpha=0.45, lw=0, label="modes", rasterized=True)
     bounds = np.geomspace(k.min() * 0.999, k.max() * 1.001, 13)

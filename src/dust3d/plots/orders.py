@@ -14,6 +14,7 @@ from dust3d.plots.style import (
     GREY,
     ORANGE,
     PURPLE,
+    TRUNCATED_TRUTH,
     VERMILION,
     Line,
     lines_for,
@@ -26,6 +27,10 @@ _BASELINES = {"neighbours": "mean of nearest stars", "slab": "slab"}
 @styled
 def order_figure(scores: Sequence[Mapping]) -> Figure:
     """Held-out score with its baselines, width of residuals and, for mocks, correlation.
+
+    Widths are in units of the catalogue's errors, and of the half-width of the central 68 % of the
+    predictive distribution. The bar at a correlation is that of the truth itself, truncated to the
+    fit's modes on the whole periodic box.
 
     Parameters
     ----------
@@ -96,7 +101,7 @@ def _draw_scores(
 def _draw_widths(ax: Axes, place: np.ndarray, scores: Sequence[Mapping]) -> None:
     kinds = (
         ("width_catalogue", "catalogue's errors", BLUE, "o", -0.08),
-        ("width_fitted", "fitted scatter", GREEN, "s", 0.08),
+        ("width_fitted", "predicted half-width", GREEN, "s", 0.08),
     )
     for key, label, colour, marker, shift in kinds:
         width = [_value(s["heldout"].get(key)) for s in scores]
@@ -104,7 +109,9 @@ def _draw_widths(ax: Axes, place: np.ndarray, scores: Sequence[Mapping]) -> None
     ax.axhline(1.0, color=GREY, lw=0.8)
     ax.set_ylabel(r"width of held-out residuals [$\sigma$]")
     low, high = ax.get_ylim()
-    ax.set_ylim(min(low, 0.8), max(high + 0.3 * (high - low), 1.3))
+    low = min(low, 0.8)
+    # the legend takes the upper quarter
+    ax.set_ylim(low, low + max(high - low, 0.36) / 0.73)
     ax.legend(loc="upper right", title=r"in units of", title_fontsize=8)
 
 
@@ -113,9 +120,9 @@ def _draw_correlation(
 ) -> None:
     for x, recovery, line in zip(place, known, lines, strict=True):
         ax.plot(x, _value(recovery["correlation"]), line.marker, color=line.colour, ms=5.5)
-        ceiling = _value(recovery.get("correlation_ceiling"))
-        ax.plot([x - 0.3, x + 0.3], [ceiling, ceiling], color=BLACK, lw=1.1)
-    ax.plot([], [], color=BLACK, lw=1.1, label="ceiling set by the order")
+        truncated = _value(recovery.get("correlation_ceiling"))
+        ax.plot([x - 0.3, x + 0.3], [truncated, truncated], color=BLACK, lw=1.1)
+    ax.plot([], [], color=BLACK, lw=1.1, label=TRUNCATED_TRUTH)
     ax.set_ylabel(r"correlation of $\ln\rho$ with the truth")
     low = ax.get_ylim()[0]
     ax.set_ylim(low - 0.12 * (1 - low), 1.005)

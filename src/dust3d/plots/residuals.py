@@ -36,7 +36,8 @@ class Predictions:
     """Stars with what was observed and what a fit predicts, arrays of one length.
 
     l_deg, b_deg [deg], distance_kpc [kpc], classes (text, "" if unknown), observed_mag,
-    predicted_mag (with the class's zero point), sigma_mag (fitted total scatter), heldout (bool).
+    predicted_mag (with the class's zero point), sigma_mag (half-width of the central 68 % of the
+    predictive distribution), heldout (bool).
     """
 
     l_deg: np.ndarray
@@ -174,10 +175,23 @@ def _draw_pulls(ax: Axes, stars: Predictions) -> None:
         yscale="log",
         xlim=(-5, 5),
         ylim=(2e-4, 4),
-        xlabel=r"(observed $-$ predicted) / fitted $\sigma$",
+        xlabel=r"(observed $-$ predicted) / predicted half-width (68 %)",
         ylabel="share of stars per unit",
     )
     ax.legend(loc="upper center", ncols=1)
+
+
+def _draw_medians(ax: Axes, rows: Binned, colour: str, marker: str, label: str) -> None:
+    ax.errorbar(
+        rows.middle,
+        rows.median,
+        rows.error,
+        fmt=marker,
+        ms=3.5,
+        color=colour,
+        lw=1.0,
+        label=label,
+    )
 
 
 def _draw_distance(ax: Axes, stars: Predictions) -> None:
@@ -197,16 +211,7 @@ def _draw_distance(ax: Axes, stars: Predictions) -> None:
                 lw=0,
                 label="16 to 84 % (train)",
             )
-        ax.errorbar(
-            rows.middle,
-            rows.median,
-            rows.error,
-            fmt=marker,
-            ms=3.5,
-            color=colour,
-            lw=1.0,
-            label=label,
-        )
+        _draw_medians(ax, rows, colour, marker, label)
         spans += [rows.low, rows.high]
     ax.axhline(0, color=GREY, lw=0.8)
     if spans:
@@ -283,16 +288,7 @@ def _draw_longitude(ax: Axes, stars: Predictions) -> None:
     for label, chosen, colour, marker in stars.sets:
         number = int(np.clip(chosen.sum() // 60, 4, 36))
         rows = binned(longitude[chosen], stars.residual_mag[chosen], number)
-        ax.errorbar(
-            rows.middle,
-            rows.median,
-            rows.error,
-            fmt=marker,
-            ms=3.5,
-            color=colour,
-            lw=1.0,
-            label=label,
-        )
+        _draw_medians(ax, rows, colour, marker, label)
     ax.axhline(0, color=GREY, lw=0.8)
     ax.set(xlim=(180, -180), xlabel="Galactic longitude [deg]", ylabel=_RESIDUAL)
     ax.set_xticks([120, 60, 0, -60, -120], ["120", "60", "0", "300", "240"])

@@ -13,11 +13,10 @@ from dust3d.plots.style import (
     DENSITY,
     LN_DENSITY_DIFFERENCE,
     density_norm,
-    difference_norm,
     fit_label,
     styled,
 )
-from dust3d.plots.tableau import Panel, Plane, Scale, difference_scale, ln_ratio, tableau
+from dust3d.plots.tableau import Panel, Plane, Scale, differences, panel_rows, tableau
 
 
 def slice_density(grid: xr.Dataset, height_kpc: float) -> np.ndarray:
@@ -132,18 +131,13 @@ def fit_slices(
         panels += [None] * (-len(panels) % across)
         rows = [panels[i : i + across] for i in range(0, len(panels), across)]
         return tableau(rows, largest=4.6 if across == 1 else 3.4)
-    truth = crop(truth, reach_kpc)
-    true = [slice_density(truth, h) for h in heights]
-    ratios = [ln_ratio(a, b) for a, b in zip(found, true, strict=True)]
-    scale = Scale(density_norm(*true), colours, DENSITY)
-    judged = [plane.where_stars_are(c) for plane, c in zip(planes, ratios, strict=True)]
-    change = difference_scale(difference_norm(*judged), LN_DENSITY_DIFFERENCE)
-    titles = [("truth", label, "difference")] + [("", "", "")] * (len(heights) - 1)
-    rows = [
-        [Panel(plane, b, scale, t[0]), Panel(plane, a, scale, t[1]), Panel(plane, c, change, t[2])]
-        for plane, a, b, c, t in zip(planes, found, true, ratios, titles, strict=True)
-    ]
-    return tableau(rows)
+    true = [slice_density(crop(truth, reach_kpc), h) for h in heights]
+    scales = [Scale(density_norm(*true), colours, DENSITY)] * len(heights)
+    ratios, change = differences(planes, [[v] for v in found], true, LN_DENSITY_DIFFERENCE)
+    seen = [[t, v] for t, v in zip(true, found, strict=True)]
+    left = panel_rows(planes, seen, scales, ["truth", label])
+    right = panel_rows(planes, ratios, [change] * len(heights), ["difference"])
+    return tableau([a + b for a, b in zip(left, right, strict=True)])
 
 
 @styled
@@ -165,19 +159,13 @@ def compare_slices(
     grids = [crop(fit, reach_kpc) for fit in fits.values()]
     found = [[slice_density(grid, h) for grid in grids] for h in heights]
     true = [] if truth is None else [slice_density(crop(truth, reach_kpc), h) for h in heights]
-    scale = Scale(density_norm(*(true or chain(*found))), colours, DENSITY)
-    ratios = [[ln_ratio(v, t) for v in row] for row, t in zip(found, true, strict=False)]
+    scales = [Scale(density_norm(*(true or chain(*found))), colours, DENSITY)] * len(heights)
     planes = [_plane(grids[0], h, heights, marks, reach_kpc, used_kpc) for h in heights]
-    judged = [
-        plane.where_stars_are(v) for plane, row in zip(planes, ratios, strict=False) for v in row
-    ]
-    change = difference_scale(difference_norm(*judged), LN_DENSITY_DIFFERENCE)
-    labels = (["truth"] if true else []) + [fit_label(name) for name in fits]
-    rows: list[list[Panel | None]] = []
-    for n, plane in enumerate(planes):
-        panels = [true[n], *found[n]] if true else found[n]
-        titles = labels if n == 0 else [""] * len(panels)
-        rows.append([Panel(plane, v, scale, t) for v, t in zip(panels, titles, strict=True)])
-        if true:
-            rows.append([None, *[Panel(plane, v, change) for v in ratios[n]]])
-    return tableau(rows)
+    labels = [fit_label(name) for name in fits]
+    if not true:
+        return tableau(panel_rows(planes, found, scales, labels))
+    ratios, change = differences(planes, found, true, LN_DENSITY_DIFFERENCE)
+    seen = [[t, *row] for t, row in zip(true, found, strict=True)]
+    upper = panel_rows(planes, seen, scales, ["truth", *labels])
+    lower = panel_rows(planes, ratios, [change] * len(heights), [""] * len(labels))
+    return tableau([row for a, b in zip(upper, lower, strict=True) for row in (a, [None, *b])])

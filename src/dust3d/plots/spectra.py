@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike
 
 from dust3d.plots.layout import Grid, number_log_axis
 from dust3d.plots.planes import edges
-from dust3d.plots.style import GREY, TRUTH, WAVENUMBER, Line, lines_for, styled
+from dust3d.plots.style import (
+    GREY,
+    TRUNCATED_TRUTH,
+    TRUTH,
+    WAVENUMBER,
+    Line,
+    lines_for,
+    styled,
+)
 
 _POWER = r"power of $\ln\rho$ per mode"
 
@@ -98,15 +106,19 @@ def _above_roundoff(spectrum: Power) -> tuple[np.ndarray, np.ndarray]:
 
 @styled
 def recovery_spectra(recoveries: Mapping[str, Mapping]) -> Figure:
-    """Power, correlation r(k) and transfer T(k) of fits to a known truth, with their ceilings.
+    """Power, correlation r(k) and ratio of amplitudes T(k) of fits to a known truth.
+
+    T = sqrt(P_fit / P_true) whatever the phases, so that noise raises it too. Thin lines: the truth
+    itself, truncated to the fit's modes on the whole periodic box and scored in the same way. A fit
+    sees stars in part of the box only, and may pass it slightly where this window mixes modes.
 
     Parameters
     ----------
     recoveries
         `recovery` of each fit's scores, by name of the fit: `shells` with `k_per_kpc`, `r`,
-        `transfer`, `power_truth`, `power_fit` and, where the fit has an order, `r_ceiling`,
-        `transfer_ceiling`; the effective `resolution_kpc` and its `resolution_ceiling_kpc`; and
-        `distance` with `edges_kpc`, `bias` and `rms` of ln rho, drawn if all fits have it.
+        `transfer`, `power_truth`, `power_fit` and, where the fit has modes, `r_ceiling`,
+        `transfer_ceiling` of the truncated truth; the effective `resolution_kpc`; and `distance`
+        with `edges_kpc`, `bias` and `rms` of ln rho, drawn if all fits have it.
     """
     shown = [recovery["distance"] for recovery in recoveries.values() if recovery.get("distance")]
     heights, gaps = [2.4, 2.0, 2.0], [0.12, 0.12]
@@ -136,10 +148,12 @@ def recovery_spectra(recoveries: Mapping[str, Mapping]) -> Figure:
     correlation.axhline(0.5, color=GREY, lw=0.7)
     transfer.axhline(1.0, color=GREY, lw=0.7)
     correlation.set(ylim=(-0.08, 1.06), ylabel=r"correlation $r(k)$")
-    transfer.set(ylim=(-0.05, _transfer_top(recoveries)), ylabel=r"transfer $T(k)$")
+    transfer.set(
+        ylim=(-0.05, _transfer_top(recoveries)), ylabel=r"$T=\sqrt{P_\mathrm{fit}/P_\mathrm{true}}$"
+    )
     power.set_ylabel(_POWER)
     _power_floor(power, first)
-    correlation.plot([], [], color=GREY, ls=(0, (1, 1.2)), lw=1.2, label="ceiling set by the order")
+    correlation.plot([], [], color=GREY, ls=(0, (1, 1.2)), lw=1.2, label=TRUNCATED_TRUTH)
     correlation.plot(
         [], [], color=GREY, marker="v", ls="none", ms=5, label=r"resolution $\pi/k$ where $r=0.5$"
     )

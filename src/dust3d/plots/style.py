@@ -29,9 +29,9 @@ NO_DATA = "#D9D9D9"
 DIFFERENCE_MAP = "RdBu_r"
 
 DENSITY = rf"density $\rho$ [{DENSITY_UNIT}]"
-COLUMN = rf"column density $\int\rho\,$d$s$ [{EXTINCTION_UNIT}]"
 EXTINCTION = rf"$A_V$ [{EXTINCTION_UNIT}]"
 LN_DENSITY_DIFFERENCE = r"$\ln(\rho_\mathrm{fit}\,/\,\rho_\mathrm{true})$"
+TRUNCATED_TRUTH = "truth cut to the fit's modes"
 WAVENUMBER = r"wavenumber $k$ [rad / kpc]"
 
 _RC: dict[Any, Any] = {

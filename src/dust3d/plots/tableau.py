@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from dust3d.plots.layout import Grid, inner_ticks
 from dust3d.plots.planes import AXIS_LABELS, Mark, draw_marks, draw_plane, edges, placed
-from dust3d.plots.style import DIFFERENCE_MAP, norm_limits
+from dust3d.plots.style import DIFFERENCE_MAP, difference_norm, norm_limits
 
 PAGE_WIDTH = 10.2
 """Width that a figure may take [inch]."""
@@ -87,16 +87,42 @@ class Panel:
 Rows = Sequence[Sequence[Panel | None]]
 
 
-def difference_scale(norm: Normalize, label: str) -> Scale:
-    """The diverging colours that all differences share."""
-    return Scale(norm, DIFFERENCE_MAP, label)
-
-
 def ln_ratio(fit: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """ln(fit / truth), NaN where either is not positive."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(fit / truth)
     return np.where(np.isfinite(ratio), ratio, np.nan)
+
+
+def panel_rows(
+    planes: Sequence[Plane],
+    values: Sequence[Sequence[np.ndarray]],
+    scales: Sequence[Scale],
+    titles: Sequence[str],
+) -> list[list[Panel | None]]:
+    """Panels of each plane side by side, in the plane's scale, the first row with titles."""
+    return [
+        [
+            Panel(plane, panel, scale, title if n == 0 else "")
+            for panel, title in zip(row, titles, strict=True)
+        ]
+        for n, (plane, row, scale) in enumerate(zip(planes, values, scales, strict=True))
+    ]
+
+
+def differences(
+    planes: Sequence[Plane],
+    found: Sequence[Sequence[np.ndarray]],
+    true: Sequence[np.ndarray],
+    label: str,
+) -> tuple[list[list[np.ndarray]], Scale]:
+    """ln(fit / truth) of each fit on each plane, and the diverging colours that all share.
+
+    The colours reach as far as the differences do where there are stars.
+    """
+    ratios = [[ln_ratio(v, t) for v in row] for row, t in zip(found, true, strict=True)]
+    judged = [p.where_stars_are(v) for p, row in zip(planes, ratios, strict=True) for v in row]
+    return ratios, Scale(difference_norm(*judged), DIFFERENCE_MAP, label)
 
 
 def tableau(rows: Rows, *, largest: float = 3.1) -> Figure:
