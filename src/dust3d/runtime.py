@@ -25,6 +25,13 @@ def configure(*, cache: str | Path | None = None) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+def cores() -> int:
+    """Cores that this process may use: those that a cluster gave it, not all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def device_name() -> str:
     """Kind of the device that JAX computes on, for the record."""
     import jax

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.fields.examples import network
 
-from dust3d.fields.mlp import MLPField, number_of_parameters
+from dust3d.fields.mlp import MLPField
 
 
 def test_the_network_is_tanh_layers_on_cosines_and_sines():
@@ -33,10 +33,9 @@ def test_many_points_go_in_chunks():
     np.testing.assert_allclose(found[-5:], field.at(x[-5:]), atol=1e-12)
 
 
-def test_layers_and_parameters_are_counted():
+def test_layers_are_listed():
     field = network()
     assert field.layers == (5, 4)
-    assert number_of_parameters(field) == 3 * 3 + 6 * 5 + 5 + 5 * 4 + 4 + 4 + 1
 
 
 def test_layers_that_do_not_fit_are_refused():

@@ -3,12 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.fields.examples import EXAMPLES, HALF_WIDTHS, fourier, network
+from tests.fields.examples import EXAMPLES, HALF_WIDTHS, fourier
 
-from dust3d.fields.fourier import FourierField, fourier_modes
 from dust3d.fields.mean import ConstantMean
-from dust3d.fields.sum import SumField
-from dust3d.maps.gridding import fine_grid, grid_map, highest_order
+from dust3d.maps.gridding import grid_map
 from dust3d.observations import Observations
 from dust3d.rays.nodes import extinctions
 
@@ -18,9 +16,7 @@ CELLS = (8, 6, 4)
 @pytest.mark.parametrize("name", ["Fourier 3-D", "sum 2-D", "network 2-D", "structured 2-D"])
 def test_variables_are_the_field_and_its_exact_extinction(name):
     field, ndim = EXAMPLES[name]
-    # what is no series is seen by the map's cells: they must resolve it
-    cells = CELLS[:ndim] if name.startswith(("F", "sum")) else (60, 48, 32)[:ndim]
-    found = grid_map(field, HALF_WIDTHS[:ndim], cells, {})
+    found = grid_map(field, HALF_WIDTHS[:ndim], CELLS[:ndim], {})
     centres = [found[axis].values for axis in "xyz"[:ndim]]
     mesh = np.stack(np.meshgrid(*centres, indexing="ij"), axis=-1).reshape(-1, ndim)
     ln_density = found["ln_density"].values.ravel()
@@ -45,20 +41,3 @@ def test_attributes_say_more_than_the_contract_but_not_less():
     found = grid_map(ConstantMean(0.0), HALF_WIDTHS, CELLS, {"estimator": "truth", "seed": 4})
     assert found.attrs["estimator"] == "truth"
     assert found.attrs["format"] == "dust3d-map"
-
-
-def test_the_fine_grid_follows_the_highest_order():
-    order = (9, 3, 3)
-    zero = np.zeros(len(fourier_modes(order)))
-    high = FourierField(order, HALF_WIDTHS, zero, zero)
-    both = SumField((fourier(), SumField((ConstantMean(0.0), high))))
-    assert highest_order(both, 3) == (9, 3, 3)
-    assert fine_grid(both, HALF_WIDTHS, CELLS).cells == (72, 24, 24)
-    assert highest_order(SumField((fourier(), network())), 3) is None
-    assert fine_grid(network(), HALF_WIDTHS, CELLS).cells == (16, 12, 8)
-
-
-def test_a_large_map_stays_within_memory_but_holds_all_modes(monkeypatch):
-    monkeypatch.setattr("dust3d.maps.gridding._MOST_VOXELS", 1000)
-    assert fine_grid(fourier(), HALF_WIDTHS, CELLS).cells >= (10, 8, 6)
-    assert fine_grid(fourier(), HALF_WIDTHS, CELLS).size <= 2000

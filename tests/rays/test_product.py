@@ -79,7 +79,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     dense[9, 1:] = 0
     whole = sp.csr_array(dense)
     monkeypatch.setattr(product, "_MIN_BLOCK_ENTRIES", 10)
-    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    monkeypatch.setattr(product, "cores", lambda: 7)
     split = RayMatrix([whole])
     assert len(split._blocks[0]) == 7
     density, target = random(60, 2), random(40, 2)

@@ -1,6 +1,5 @@
 """ln rho as a feed-forward network on Fourier features."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -62,8 +61,3 @@ class MLPField(Field):
     def layers(self) -> tuple[int, ...]:
         """Widths of the hidden layers."""
         return tuple(int(w.shape[1]) for w in self.weights[:-1])
-
-
-def number_of_parameters(field: Field) -> int:
-    """How many numbers a field holds."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(field, eqx.is_inexact_array)))

@@ -54,3 +54,9 @@ def _modes(order: tuple[int, ...], ball: bool) -> np.ndarray:
 def wavenumbers(modes: np.ndarray, half_widths: Sequence[float]) -> np.ndarray:
     """|k| of each mode [1 / kpc], with k = pi m / L."""
     return np.linalg.norm(np.pi * modes / np.asarray(half_widths), axis=1)
+
+
+def spectrum(wavenumber: np.ndarray, *, slope: float, outer_scale_kpc: float | None) -> np.ndarray:
+    """(k0^2 + k^2)^(-slope / 2) with k0 = 2 pi / outer scale."""
+    k0 = 0.0 if outer_scale_kpc is None else 2 * np.pi / outer_scale_kpc
+    return (k0**2 + wavenumber**2) ** (-slope / 2)

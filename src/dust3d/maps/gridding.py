@@ -18,45 +18,9 @@ from dust3d.conventions import (
     POSITION_UNIT,
 )
 from dust3d.fields.base import Field
-from dust3d.fields.fourier import AmplitudePhaseField, FourierField
-from dust3d.fields.mean import ConstantMean
-from dust3d.fields.sum import SumField
 from dust3d.observations import Observations
-from dust3d.rays.grid import Grid, fast_size
-from dust3d.rays.gridded import GriddedField
+from dust3d.rays.gridded import GriddedField, grid_for_field
 from dust3d.transforms.grid import cell_centres
-
-_VOXELS_PER_HALF_WAVE = 4
-_VOXELS_PER_CELL = 2
-_MOST_VOXELS = 48_000_000
-
-
-def highest_order(field: Field, ndim: int) -> tuple[int, ...] | None:
-    """Highest mode along each axis; none if a part of the field is no Fourier series or mean."""
-    if isinstance(field, FourierField | AmplitudePhaseField):
-        return field.order
-    if isinstance(field, ConstantMean):
-        return (0,) * ndim
-    if isinstance(field, SumField):
-        orders = [highest_order(part, ndim) for part in field.parts]
-        if None not in orders:
-            return tuple(max(axis) for axis in zip(*filter(None, orders), strict=True))
-    return None
-
-
-def fine_grid(field: Field, half_widths: Sequence[float], cells: Sequence[int]) -> Grid:
-    """A grid fine enough for the modes of a field or, if it is no series, for the map's cells."""
-    order = highest_order(field, len(half_widths))
-    if order is None:
-        wanted = [_VOXELS_PER_CELL * n for n in cells]
-    else:
-        wanted = [max(2 * m * _VOXELS_PER_HALF_WAVE, 8) for m in order]
-    shrink = min(1.0, (_MOST_VOXELS / np.prod(wanted)) ** (1 / len(wanted)))
-    lowest = [2 * m + 2 for m in order or (0,) * len(wanted)]
-    return Grid(
-        tuple(fast_size(max(shrink * n, low)) for n, low in zip(wanted, lowest, strict=True)),
-        tuple(half_widths),
-    )
 
 
 def _variable(values: np.ndarray, unit: str, name: str, dims: Sequence[str]) -> xr.Variable:
@@ -83,7 +47,7 @@ def grid_map(
     stars
         Stars to count in the cells, as `n_stars`.
     """
-    gridded = GriddedField(field, fine_grid(field, half_widths, cells))
+    gridded = GriddedField(field, grid_for_field(field, half_widths))
     axes = [cell_centres(h, n) for h, n in zip(half_widths, cells, strict=True)]
     mesh = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     ln_density = np.asarray(field.on_grid([jnp.asarray(axis) for axis in axes]))

@@ -4,8 +4,8 @@ On a CPU the product is scipy's, reached by a callback, on blocks of rows that
 share the cores; elsewhere it is a gather and a segment sum.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +13,22 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
-_POOL = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+from dust3d.runtime import cores
+
 _MIN_BLOCK_ENTRIES = 200_000
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=cores())
 
 
 def _split(matrix: sp.csr_array) -> list[sp.csr_array]:
     """Blocks of rows of about equal work, as many as there are cores."""
-    cores = os.cpu_count() or 1
-    if cores == 1 or matrix.nnz < cores * _MIN_BLOCK_ENTRIES:
+    n = cores()
+    if n == 1 or matrix.nnz < n * _MIN_BLOCK_ENTRIES:
         return [matrix]
-    targets = matrix.nnz * np.arange(1, cores) / cores
+    targets = matrix.nnz * np.arange(1, n) / n
     cuts = [0, *np.searchsorted(matrix.indptr, targets), matrix.shape[0]]
     return [matrix[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
 
@@ -62,14 +68,14 @@ class RayMatrix:
     def forward(self, batch, density):
         """R rho on the host."""
         blocks, density = self._blocks[int(batch)], np.asarray(density)
-        return np.concatenate(list(_POOL.map(lambda block: block @ density, blocks)))
+        return np.concatenate(list(_pool().map(lambda block: block @ density, blocks)))
 
     def transposed(self, batch, cotangent):
         """R^T g on the host."""
         blocks, cotangent = self._blocks[int(batch)], np.asarray(cotangent)
         ends = np.cumsum([0] + [b.shape[0] for b in blocks])
         pieces = [cotangent[a:b] for a, b in zip(ends, ends[1:], strict=False)]
-        parts = list(_POOL.map(lambda block, piece: block.T @ piece, blocks, pieces))
+        parts = list(_pool().map(lambda block, piece: block.T @ piece, blocks, pieces))
         return sum(parts[1:], parts[0])
 
 
