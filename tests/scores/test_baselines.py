@@ -40,9 +40,37 @@ def test_neighbours_are_those_of_brute_force():
     train, _ = slab_sky(80)
     heldout, _ = slab_sky(15, seed=1)
     found = neighbours(train, heldout, 5, GAUSSIAN)
+
+    def mean_of_nearest(place, skip):
+        nearest = np.argsort(np.linalg.norm(train.positions - place, axis=1))
+        return train.extinction[nearest[skip : skip + 5]].mean()
+
+    left_out = np.array([mean_of_nearest(place, 1) for place in train.positions])
+    # one class: one zero point, from stars predicted without themselves
+    zero_point = np.median(train.extinction - left_out)
     for i, place in enumerate(heldout.positions):
-        nearest = np.argsort(np.linalg.norm(train.positions - place, axis=1))[:5]
-        assert found.mean[i] == pytest.approx(train.extinction[nearest].mean(), rel=1e-12)
+        expected = mean_of_nearest(place, 0) + zero_point
+        assert found.mean[i] == pytest.approx(expected, rel=1e-12)
+
+
+def test_classes_get_zero_points_of_their_own():
+    train, _ = slab_sky(400)
+    heldout, true = slab_sky(60, seed=1)
+    shift = np.array([0.0, 0.2])
+    shifted = [
+        Observations(
+            stars.positions,
+            stars.extinction + shift[np.arange(len(stars)) % 2],
+            stars.sigma,
+            np.arange(len(stars)) % 2,
+            ("A", "F"),
+        )
+        for stars in (train, heldout)
+    ]
+    found = slab(*shifted, GAUSSIAN)
+    assert np.abs(found.mean - true - shift[np.arange(60) % 2]).max() < 0.12
+    apart = [(found.mean - true)[i::2].mean() for i in (0, 1)]
+    assert apart[1] - apart[0] == pytest.approx(0.2, abs=0.02)
 
 
 def test_more_neighbours_than_stars_are_all_stars_but_one():
@@ -77,7 +105,8 @@ def test_densities_are_of_the_runs_family(settings, twin):
     heldout, _ = slab_sky(30, seed=1)
     for found in (neighbours(train, heldout, 5, settings), slab(train, heldout, settings)):
         shape = () if twin is norm else (settings.degrees_of_freedom,)
-        expected = twin.logpdf(heldout.extinction, *shape, loc=found.mean, scale=found.sigma)
+        scale = found.sigma / twin.ppf(norm.cdf(1), *shape)
+        expected = twin.logpdf(heldout.extinction, *shape, loc=found.mean, scale=scale)
         np.testing.assert_allclose(found.log_density, expected, rtol=1e-9, atol=1e-9)
 
 

@@ -87,7 +87,7 @@ def folder(tmp_path_factory):
         "zero_points_mag": ZERO_POINTS,
     }
     summary = attrs | {"parameters": 1, "seconds": 2.5, "likelihood": likelihood}
-    summary["rays"] = {"method": "production", "error_sigma_p99": 0.1}
+    summary |= {"rays": {"method": "production", "error_sigma_p99": 0.1}, "converged": True}
     (folder / "fit.json").write_text(json.dumps(summary))
     maps.truth_map(field=folder / "field.h5", output=folder / "truth.zarr", **COMMON)
     maps.fit_map(
@@ -234,6 +234,6 @@ def test_the_table_has_a_row_per_fit(folder):
 def test_damaged_scores_are_named(folder, tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text('{"name": ')
-    with pytest.raises(ProductError, match=r"broken\.json: not readable"):
+    with pytest.raises(ProductError, match=r"broken\.json: damaged or not JSON"):
         scores.compare(scores=[folder / "score.json", broken], output=tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()

@@ -1,7 +1,8 @@
 """Simple predictors that a map must beat: the nearest neighbours, and a fitted slab.
 
-Both get the likelihood family of the run, and a scatter sqrt(f^2 sigma^2 + s0^2)
-fitted to the training stars.
+Both meet the map on equal terms: the likelihood family of the run, a zero point for
+each class of stars, and a scatter sqrt(f^2 sigma^2 + s0^2 + c A) that grows with the
+dust crossed, all fitted to the training stars.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from dust3d.scores.heldout import Prediction
 
 LogDensity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+_SIMPLEX = {"maxiter": 4000, "maxfev": 4000, "xatol": 1e-3, "fatol": 1e-7}
+_FIRST_SUBSTRUCTURE_MAG = 1e-3
+
 
 def log_density(settings: LikelihoodSettings) -> LogDensity:
     """ln p(residual | scale) of the run's family."""
@@ -26,16 +30,47 @@ def log_density(settings: LikelihoodSettings) -> LogDensity:
     return lambda residual, scale: t.logpdf(residual, nu, scale=scale)
 
 
-def _scatter(logs: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    inflation, floor = np.exp(np.clip(logs, -12, 6))
-    return np.sqrt((inflation * sigma) ** 2 + floor**2)
+def unit_width(settings: LikelihoodSettings) -> float:
+    """Half-width of the central 68 % of the run's family, for a scale of 1."""
+    share = norm.cdf(1.0)
+    if settings.kind == "gaussian":
+        return 1.0
+    return float(t.ppf(share, settings.degrees_of_freedom))
 
 
-def _predict(
-    density: LogDensity, stars: Observations, mean: np.ndarray, logs: np.ndarray
+def _scatter(logs: np.ndarray, sigma: np.ndarray, extinction: np.ndarray) -> np.ndarray:
+    inflation, floor, growth = np.exp(np.clip(logs, -12, 6))
+    return np.sqrt((inflation * sigma) ** 2 + floor**2 + growth * np.maximum(extinction, 0))
+
+
+def _class_medians(stars: Observations, residual: np.ndarray) -> np.ndarray:
+    """Median residual of each class [mag]; 0 for a class without stars."""
+    medians = np.zeros(len(stars.class_names))
+    for i in np.unique(stars.classes):
+        medians[i] = np.median(residual[stars.classes == i])
+    return medians
+
+
+def _calibrated(
+    settings: LikelihoodSettings,
+    train: Observations,
+    on_train: np.ndarray,
+    heldout: Observations,
+    on_heldout: np.ndarray,
 ) -> Prediction:
-    scale = _scatter(logs, stars.sigma)
-    return Prediction(mean, scale, density(stars.extinction - mean, scale))
+    """A model of extinction with zero points and scatter fitted to the training stars."""
+    density = log_density(settings)
+    zero_points = _class_medians(train, train.extinction - on_train)
+    residual = train.extinction - on_train - zero_points[train.classes]
+
+    def cost(logs: np.ndarray) -> float:
+        return -float(np.mean(density(residual, _scatter(logs, train.sigma, on_train))))
+
+    first = np.log([1.0, np.median(train.sigma), _FIRST_SUBSTRUCTURE_MAG])
+    best = minimize(cost, first, method="Nelder-Mead", options=_SIMPLEX)
+    mean = on_heldout + zero_points[heldout.classes]
+    scale = _scatter(best.x, heldout.sigma, on_heldout)
+    return Prediction(mean, scale * unit_width(settings), density(heldout.extinction - mean, scale))
 
 
 def neighbours(
@@ -43,21 +78,16 @@ def neighbours(
 ) -> Prediction:
     """The mean of the nearest training stars in space.
 
-    The scatter is fitted to the training stars, each predicted without itself.
+    Zero points and scatter are fitted to the training stars, each predicted without
+    itself.
     """
-    density, tree = log_density(settings), cKDTree(train.positions)
+    tree = cKDTree(train.positions)
     number = min(number, len(train) - 1)
     _, own = tree.query(train.positions, k=number + 1)
-    left_out = train.extinction[own[:, 1:]].mean(axis=1)
-
-    def cost(logs: np.ndarray) -> float:
-        scale = _scatter(logs, train.sigma)
-        return -float(np.mean(density(train.extinction - left_out, scale)))
-
-    best = minimize(cost, np.log([1.0, np.median(train.sigma)]), method="Nelder-Mead")
     _, nearest = tree.query(heldout.positions, k=number)
+    left_out = train.extinction[own[:, 1:]].mean(axis=1)
     mean = train.extinction[nearest.reshape(len(heldout), -1)].mean(axis=1)
-    return _predict(density, heldout, mean, best.x)
+    return _calibrated(settings, train, left_out, heldout, mean)
 
 
 def _column(z: np.ndarray | float, height: float) -> np.ndarray | float:
@@ -86,14 +116,14 @@ def slab(train: Observations, heldout: Observations, settings: LikelihoodSetting
     density = log_density(settings)
 
     def cost(parameters: np.ndarray) -> float:
-        scale = _scatter(parameters[3:], train.sigma)
-        residual = train.extinction - _slab(parameters[:3], train.positions)
-        return -float(np.mean(density(residual, scale)))
+        mean = _slab(parameters[:3], train.positions)
+        scale = _scatter(parameters[3:], train.sigma, mean)
+        return -float(np.mean(density(train.extinction - mean, scale)))
 
-    scale = np.log([1.0, np.median(train.sigma)])
+    scatter = np.log([1.0, np.median(train.sigma), _FIRST_SUBSTRUCTURE_MAG])
     mean_density = max(1e-3, float(np.mean(train.extinction) / np.mean(train.distances)))
-    starts = [np.array([np.log(mean_density), np.log(h), 0.0, *scale]) for h in (0.05, 0.2, 1.0)]
-    options = {"maxiter": 4000, "maxfev": 4000, "xatol": 1e-4, "fatol": 1e-7}
-    fits = [minimize(cost, start, method="Nelder-Mead", options=options) for start in starts]
-    best = min(fits, key=lambda fit: fit.fun).x
-    return _predict(density, heldout, _slab(best[:3], heldout.positions), best[3:])
+    starts = [np.array([np.log(mean_density), np.log(h), 0.0, *scatter]) for h in (0.05, 0.2, 1.0)]
+    fits = [minimize(cost, first, method="Nelder-Mead", options=_SIMPLEX) for first in starts]
+    best = min(fits, key=lambda fit: fit.fun).x[:3]
+    on_train, on_heldout = (_slab(best, stars.positions) for stars in (train, heldout))
+    return _calibrated(settings, train, on_train, heldout, on_heldout)

@@ -17,7 +17,7 @@ class Prediction:
     mean
         Expected measured extinction [mag].
     sigma
-        Scale of its distribution [mag].
+        Half-width of the central 68 % of its distribution [mag].
     log_density
         ln p(A_obs) of each star [ln(1 / mag)].
     """
@@ -98,7 +98,7 @@ def class_agreement(
     -------
     Per class: `n`, `median_ebv`, `standard_error` in each shell (none where there are
     fewer than 20 stars); `pairs`: the difference of each two classes at equal distance,
-    averaged over the shells.
+    averaged over the shells, with its chi^2 over the shells and the most significant one.
     """
     residual = (stars.extinction - prediction.mean) / r_v
     shell = np.digitize(stars.distances, edges) - 1
@@ -123,7 +123,7 @@ def class_agreement(
 
 
 def _pair_differences(table: dict[str, tuple[list, list]]) -> list[dict[str, Any]]:
-    """Weighted mean over shells of the difference of each pair of classes."""
+    """How each two classes differ at equal distance: averaged over shells, and at worst."""
     names, pairs = list(table), []
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
@@ -135,11 +135,16 @@ def _pair_differences(table: dict[str, tuple[list, list]]) -> list[dict[str, Any
             if rows:
                 difference, variance = np.asarray(rows).T
                 weight = 1 / variance
+                worst = int(np.argmax(np.abs(difference) / np.sqrt(variance)))
                 pairs.append(
                     {
                         "classes": [first, second],
                         "difference_ebv": float(np.sum(weight * difference) / np.sum(weight)),
                         "standard_error": float(1 / np.sqrt(np.sum(weight))),
+                        "shells": len(rows),
+                        "chi2": float(np.sum(weight * difference**2)),
+                        "worst_difference_ebv": float(difference[worst]),
+                        "worst_sigmas": float(difference[worst] / np.sqrt(variance[worst])),
                     }
                 )
     return pairs

@@ -10,6 +10,7 @@ from dust3d.config.model import Likelihood as LikelihoodSettings
 from dust3d.inference.likelihood import Likelihood, Stars
 from dust3d.observations import Observations
 from dust3d.rays.gridded import GriddedField
+from dust3d.scores.baselines import unit_width
 from dust3d.scores.heldout import Prediction
 
 
@@ -50,7 +51,8 @@ def predict(
     )
     mean, variance = likelihood.moments(nuisance, jnp.asarray(first), jnp.asarray(second), measured)
     density = likelihood.log_density(measured.extinction, mean, variance)
-    return Prediction(np.asarray(mean), np.sqrt(variance), np.asarray(density))
+    scale = np.sqrt(np.asarray(variance))
+    return Prediction(np.asarray(mean), scale * unit_width(settings), np.asarray(density))
 
 
 def sky_medians(

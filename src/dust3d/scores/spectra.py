@@ -112,8 +112,9 @@ def resolution(k: np.ndarray, r: np.ndarray) -> float | None:
 def truncated(values: np.ndarray, order: Sequence[int], ball: bool) -> np.ndarray:
     """A field on the cells of its periodic box with only the modes of an order kept.
 
-    What perfect knowledge of these modes would give: the ceiling of every fit of
-    this order.
+    What perfect knowledge of these modes on the whole box would give. A fit, which
+    need not be right where there are no stars, can come out a little higher in shells
+    whose modes the window mixes.
     """
     modes = fourier_modes(order, ball)
     spectrum = np.fft.fftn(values)

@@ -1,7 +1,6 @@
 """Scores of a fit, and the table that compares all fits of a run."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,15 @@ from dust3d.config.model import Likelihood
 from dust3d.config.output import Scores
 from dust3d.conventions import R_V
 from dust3d.coords import directions
-from dust3d.errors import ProductError
 from dust3d.files import atomic_path, write_json
 from dust3d.io.fields import load_field
 from dust3d.io.maps import read_map
-from dust3d.io.stars import read_observations
+from dust3d.io.reports import read_json, read_scores
+from dust3d.io.stars import read_split
 from dust3d.io.tables import read_table, write_table
-from dust3d.maps.gridding import fine_grid
 from dust3d.observations import Observations
 from dust3d.provenance import provenance
-from dust3d.rays.gridded import GriddedField
+from dust3d.rays.gridded import GriddedField, grid_for_field
 from dust3d.scores.baselines import neighbours, slab
 from dust3d.scores.heldout import (
     Prediction,
@@ -50,13 +48,6 @@ _PREDICTED_COLUMNS = (
     "extinction",
     "extinction_error",
 )
-
-
-def _json(path: str | Path) -> dict[str, Any]:
-    try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ProductError(f"{path}: not readable ({error}); make it again") from None
 
 
 def _sky_directions(ndim: int) -> np.ndarray:
@@ -150,13 +141,11 @@ def score(
     half_widths = Box.model_validate(settings["box"]).half_widths_kpc
     likelihood = Likelihood.model_validate(settings["likelihood"])
     wanted = Scores.model_validate(settings["scores"])
-    summary = _json(fit_json)
+    summary = read_json(fit_json, ["name", "model", "order", "likelihood", "rays", "converged"])
     field, _ = load_field(fit_field)
     fitted_map = read_map(map)
-    cells = [fitted_map.sizes[name] for name in ("x", "y", "z")[: len(half_widths)]]
-    gridded = GriddedField(field, fine_grid(field, half_widths, cells))
-    stars = read_observations(train, half_widths)
-    others = read_observations(heldout, half_widths, stars.class_names)
+    gridded = GriddedField(field, grid_for_field(field, half_widths))
+    stars, others = read_split(train, heldout, half_widths)
     on_train = predict(gridded, stars, likelihood, summary["likelihood"])
     on_heldout = predict(gridded, others, likelihood, summary["likelihood"])
     pixels = _pixels(heldout, wanted.pixel_nside)
@@ -171,9 +160,11 @@ def score(
         "parameters": summary["parameters"],
         "seconds": summary["seconds"],
         "rays": summary["rays"],
+        "converged": summary["converged"],
         "heldout": _heldout_scores(stars, others, on_heldout, pixels, likelihood, wanted),
         "train": residual_scores(stars, on_train),
-        "zero_point_agreement": class_agreement(stars, on_train, edges, R_V),
+        "zero_point_agreement": class_agreement(stars, on_train, edges, R_V)
+        | {"heldout": class_agreement(others, on_heldout, edges, R_V)},
         "local_bubble": {
             "distances_kpc": reachable,
             "sky_median_mag": sky_medians(gridded, reachable, sky),
@@ -193,7 +184,7 @@ def score(
         )
     if truth_field is not None:
         truth, _ = load_field(truth_field)
-        true_gridded = GriddedField(truth, fine_grid(truth, half_widths, cells))
+        true_gridded = GriddedField(truth, grid_for_field(truth, half_widths))
         found["local_bubble"]["true_sky_median_mag"] = sky_medians(true_gridded, reachable, sky)
     _write_predicted(predicted, (train, heldout), (on_train, on_heldout), origin)
     write_json(output, found)
@@ -215,6 +206,7 @@ _TABLE = {
     "correlation_ceiling": ("recovery", "correlation_ceiling"),
     "resolution_kpc": ("recovery", "resolution_kpc"),
     "rays_error_sigma_p99": ("rays", "error_sigma_p99"),
+    "converged": ("converged",),
     "seconds": ("seconds",),
 }
 
@@ -230,7 +222,7 @@ def _entry(scores: dict[str, Any], keys: tuple[str, ...]) -> Any:
 
 def compare(*, scores: Sequence[str | Path], output: str | Path, source: str = "") -> None:
     """One row per fit, as CSV; empty cells where a score does not apply."""
-    rows = [_json(path) for path in scores]
+    rows = [read_scores(path) for path in scores]
     with atomic_path(output) as aside, aside.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_TABLE)
