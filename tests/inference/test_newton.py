@@ -205,17 +205,13 @@ def test_chunks_of_any_size_give_one_answer():
 def test_ln_posterior_rises_with_each_step_until_little_is_left(form):
     problem, target, _, _ = curved_problem(form=form, n=200)
     start = target.start(jax.random.key(0))
-    taken = []
-    xi, steps = polish(
-        problem, start, max_steps=40, tolerance=1e-3, title="curved", on_step=taken.append
-    )
+    xi, steps = polish(problem, start, max_steps=40, tolerance=1e-3, title="curved")
     values = [step.log_posterior for step in steps]
     assert np.all(np.diff(values) > 0)
     assert steps[-1].predicted_gain < 1e-3
     assert steps[-1].length == 0
     assert all(0 < step.length <= 1 for step in steps[:-1])
-    assert len(taken) == len(steps) - 1
-    np.testing.assert_array_equal(ravel_pytree(taken[-1])[0], ravel_pytree(xi)[0])
+    np.testing.assert_allclose(problem.log_posterior(ravel_pytree(xi)[0]), values[-1])
     # the maximum itself: no direction is left that rises
     gradient, _ = problem.gradient_and_metric(ravel_pytree(xi)[0])
     at_start, _ = problem.gradient_and_metric(ravel_pytree(start)[0])

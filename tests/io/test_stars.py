@@ -6,7 +6,7 @@ from astropy import units as u
 from astropy.table import QTable
 
 from dust3d.errors import TableError
-from dust3d.io.stars import read_observations
+from dust3d.io.stars import read_observations, read_split
 from dust3d.io.tables import write_table
 
 BOX = (1.0, 1.0, 0.5)
@@ -75,3 +75,13 @@ def test_stars_that_cannot_be_fitted(tmp_path, changes, words):
 def test_classes_that_are_not_known(tmp_path):
     with pytest.raises(TableError, match="2 of 3 stars have a class other than A, B"):
         read(tmp_path, class_names=("A", "B"))
+
+
+def test_a_class_may_have_all_its_stars_on_one_side_of_the_split(tmp_path):
+    names = {"train": ["F", "F", "A"], "heldout": ["O", "F", "B"]}
+    for name, classes in names.items():
+        write_table(tmp_path / f"{name}.h5", table(**{"class": classes}))
+    train, heldout = read_split(tmp_path / "train.h5", tmp_path / "heldout.h5", BOX)
+    assert train.class_names == heldout.class_names == ("A", "B", "F", "O")
+    assert [train.class_names[i] for i in train.classes] == names["train"]
+    assert [heldout.class_names[i] for i in heldout.classes] == names["heldout"]

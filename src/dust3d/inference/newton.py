@@ -5,7 +5,6 @@ metric is M = 1 + J^T W J, W the Fisher information of the likelihood about the
 two; a step is M^-1 grad ln p, shortened until ln p rises.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -161,7 +160,6 @@ def polish(
     max_steps: int,
     tolerance: float,
     title: str,
-    on_step: Callable[[Xi], None] = lambda xi: None,
 ) -> tuple[Xi, list[NewtonStep]]:
     """Newton steps until the next one would gain less than `tolerance`.
 
@@ -190,4 +188,3 @@ def polish(
             return unravel(flat), [*steps, NewtonStep(value, gain, 0.0)]
         steps.append(NewtonStep(value, gain, length))
         flat, value = flat + length * direction, better
-        on_step(unravel(flat))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from dust3d.config.optimiser import Original as OriginalSettings
 from dust3d.config.optimiser import OriginalStage
@@ -71,6 +71,11 @@ def staircase(first: float, last: float, drops: int, steps: int) -> np.ndarray:
     return first * (last / first) ** (stair / drops)
 
 
+def gaussian_score(ln_mean_square: Float[Array, ""]) -> Float[Array, ""]:
+    """Mean log density per star of a Gaussian whose variance is the mean square of residuals."""
+    return -0.5 * (ln_mean_square + jnp.log(2 * jnp.pi) + 1)
+
+
 class MomentumSGD:
     """One stage of the original recipe.
 
@@ -112,7 +117,8 @@ class MomentumSGD:
             square = some.weight * (some.extinction - extinction) ** 2
             data = jnp.log(jnp.sum(square) / jnp.sum(some.weight))
             power = coefficients["cos"] ** 2 + coefficients["sin"] ** 2
-            return data + weights[step] * jnp.sum(k ** gammas[step] * power), data
+            penalty = weights[step] * jnp.sum(k ** gammas[step] * power)
+            return data + penalty, gaussian_score(data)
 
         def step(coefficients: Coefficients, state: Any, batch: jax.Array, number: jax.Array):
             (value, data), gradient = jax.value_and_grad(loss, has_aux=True)(
@@ -128,5 +134,5 @@ class MomentumSGD:
         return self._optimiser.init(parameters)
 
     def step(self, parameters: Coefficients, state: Any, batch: int, step: int):
-        """One step on one batch; the score is ln(mean residual^2)."""
+        """One step on one batch."""
         return self._step(parameters, state, jnp.asarray(batch), jnp.asarray(step))

@@ -17,7 +17,7 @@ from dust3d.fields.base import Field
 from dust3d.fields.fourier import AmplitudePhaseField, FourierField
 from dust3d.fields.mean import ConstantMean, VerticalMean
 from dust3d.fields.mlp import MLPField
-from dust3d.fields.modes import fourier_modes, wavenumbers
+from dust3d.fields.modes import fourier_modes, spectrum, wavenumbers
 from dust3d.fields.sum import SumField
 
 Xi = Any
@@ -44,12 +44,6 @@ class Prior(Protocol):
 def white_log_density(xi: Xi) -> Float[Array, ""]:
     """-|xi|^2 / 2."""
     return jnp.asarray(-0.5 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(xi)))
-
-
-def spectrum(wavenumber: np.ndarray, *, slope: float, outer_scale_kpc: float | None) -> np.ndarray:
-    """(k0^2 + k^2)^(-slope / 2) with k0 = 2 pi / outer scale."""
-    k0 = 0.0 if outer_scale_kpc is None else 2 * np.pi / outer_scale_kpc
-    return (k0**2 + wavenumber**2) ** (-slope / 2)
 
 
 def spectral_scales(

@@ -17,7 +17,14 @@ from dust3d.inference.adam import Adam
 from dust3d.inference.batches import batch_rows, stars_of
 from dust3d.inference.build import sightlines_for
 from dust3d.inference.loop import Parameters, Phase
-from dust3d.inference.original import Coefficients, MomentumSGD, at_order, field_of, random_start
+from dust3d.inference.original import (
+    Coefficients,
+    MomentumSGD,
+    at_order,
+    field_of,
+    gaussian_score,
+    random_start,
+)
 from dust3d.inference.prior import Xi
 from dust3d.inference.settings import FitSettings
 from dust3d.inference.target import Sightlines, Target
@@ -234,7 +241,7 @@ class OriginalRecipe(_Recipe):
         def score(coefficients: Coefficients):
             field = field_of(coefficients, order, box, self._ball)
             found, _ = heldout_rays.moments(field, jnp.asarray(0), False)
-            return jnp.log(jnp.mean((observed - found) ** 2))
+            return gaussian_score(jnp.log(jnp.mean((observed - found) ** 2)))
 
         return Phase(
             MomentumSGD(

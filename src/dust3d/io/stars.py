@@ -64,3 +64,16 @@ def read_observations(
         np.asarray([known.index(name) for name in names], dtype=np.int64),
         known,
     )
+
+
+def read_split(
+    train: str | Path, heldout: str | Path, half_widths: Sequence[float]
+) -> tuple[Observations, Observations]:
+    """Training and held-out stars, whose classes are numbered alike.
+
+    A class may have all its stars on one side: a single hot star, for instance.
+    """
+    tables = [read_table(path, columns=["class"]) for path in (train, heldout)]
+    names = sorted({str(name) for table in tables for name in table["class"]})
+    first, second = (read_observations(path, half_widths, names) for path in (train, heldout))
+    return first, second

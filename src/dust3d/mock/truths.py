@@ -17,7 +17,7 @@ from dust3d.fields import structured
 from dust3d.fields.base import Field
 from dust3d.fields.fourier import FourierField
 from dust3d.fields.mean import ConstantMean
-from dust3d.fields.modes import fourier_modes, wavenumbers
+from dust3d.fields.modes import fourier_modes, spectrum, wavenumbers
 from dust3d.fields.sum import SumField
 from dust3d.keys import generator_for
 
@@ -67,19 +67,19 @@ def relative_amplitudes(
     Wave numbers are in 1 / kpc; the unit matters only where the mean is drawn, as a
     mode of k = 1.
     """
-    k0 = 0.0 if outer_scale_kpc is None else 2 * np.pi / outer_scale_kpc
-    return (k0**2 + wavenumbers(modes, half_widths) ** 2) ** (-slope / 2)
+    k = wavenumbers(modes, half_widths)
+    return spectrum(k, slope=slope, outer_scale_kpc=outer_scale_kpc)
 
 
 def _series(
-    spectrum: FourierTruth | Turbulence,
+    power: FourierTruth | Turbulence,
     ball: bool,
     half_widths: tuple[float, ...],
     amplitudes: np.ndarray,
     rng: np.random.Generator,
 ) -> FourierField:
     cos, sin = amplitudes * rng.standard_normal((2, len(amplitudes)))
-    return FourierField(spectrum.order, half_widths, jnp.asarray(cos), jnp.asarray(sin), ball)
+    return FourierField(power.order, half_widths, jnp.asarray(cos), jnp.asarray(sin), ball)
 
 
 def _fourier(truth: FourierTruth, box: Box, seed: int) -> Field:

@@ -26,10 +26,6 @@ def wave_vectors(
     return np.pi * np.asarray(modes) / np.asarray(half_widths)
 
 
-wavenumbers = wave_vectors
-"""The former name."""
-
-
 def rms_on_plane(
     modes: Int[np.ndarray, "modes ndim"], amplitude: Float[np.ndarray, " modes"]
 ) -> Float[np.ndarray, "nx ny"]:

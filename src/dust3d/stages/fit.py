@@ -1,6 +1,5 @@
 """One fit: stars in; field, history, summary and checkpoint out."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +16,6 @@ from dust3d.errors import FitError, ProductError
 from dust3d.fields.base import Field
 from dust3d.fields.fourier import AmplitudePhaseField, FourierField, change_order
 from dust3d.fields.mean import ConstantMean, VerticalMean
-from dust3d.fields.mlp import number_of_parameters
 from dust3d.fields.sum import SumField
 from dust3d.files import write_json
 from dust3d.inference.accuracy import RayAccuracy, sample_rows, settle_nodes
@@ -32,10 +30,17 @@ from dust3d.inference.target import Target
 from dust3d.io.checkpoints import checkpoint_attrs, load_checkpoint, save_checkpoint
 from dust3d.io.fields import load_field, save_field
 from dust3d.io.history import COLUMNS, write_history
-from dust3d.io.stars import read_observations
+from dust3d.io.reports import read_json
+from dust3d.io.stars import read_split
 from dust3d.observations import Observations
 from dust3d.progress import logger
 from dust3d.provenance import digest_of, file_digest, provenance
+
+_ESTIMATORS = {
+    True: "maximum of the posterior",
+    False: "end of the optimiser, not converged",
+    None: "end of the optimiser, convergence not checked",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class _Job:
     seed: int
     digest: str
     origin: dict[str, Any]
+    started_s: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class _Result:
     log_posterior: float | None
     accuracy: RayAccuracy | None
     newton: list[NewtonStep]
+    converged: bool | None
+    parameters: int
 
 
 def run(
@@ -100,8 +108,7 @@ def run(
     """
     runtime.configure()
     parsed, folder = FitSettings.parse(settings), Path(folder)
-    stars = read_observations(train, parsed.box.half_widths_kpc)
-    others = read_observations(heldout, parsed.box.half_widths_kpc, stars.class_names)
+    stars, others = read_split(train, heldout, parsed.box.half_widths_kpc)
     inputs = [file_digest(path) for path in (train, heldout, start) if path is not None]
     origin = provenance(settings=settings, source=source, seed=seed)
     origin["device"] = runtime.device_name()
@@ -114,6 +121,7 @@ def run(
         seed,
         digest_of([settings, seed, source, inputs]),
         origin,
+        time.monotonic(),
     )
     if isinstance(parsed.optimiser.method, Original) and parsed.fourier is not None:
         fit, result = _run_original(job, start)
@@ -128,9 +136,6 @@ def _run_adam(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
     first = _warm_start(job, target, start) if start is not None else None
     recipe = AdamRecipe(settings, job.train, job.heldout, job.seed, target, first)
     fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
-    if recipe.accuracy is None:
-        recipe.phase(fit.phase)
-        recipe.finished(fit.phase, fit.parameters)
     return fit, _finish(job, target, fit.parameters, recipe.accuracy, fit)
 
 
@@ -138,7 +143,8 @@ def _run_original(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
     first = _coefficients(job, start) if start is not None else None
     recipe = OriginalRecipe(job.settings, job.train, job.heldout, job.seed, first)
     fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
-    return fit, _Result(recipe.final_field(fit.parameters), {}, None, None, [])
+    field = recipe.final_field(fit.parameters)
+    return fit, _Result(field, {}, None, None, [], None, _size(fit.parameters))
 
 
 def _fourier_part(path: str | Path) -> tuple[FourierField, Field]:
@@ -171,16 +177,9 @@ def _warm_start(job: _Job, target: Target, path: str | Path) -> Xi:
     raised = change_order(series, job.settings.order, job.settings.fourier.ball)
     xi["field"]["varying"] = prior.whiten(raised)
     xi["field"]["mean"] = target.prior.parts["mean"].whiten(mean)
-    summary = _read_summary(Path(path).with_name("fit.json"))
+    summary = read_json(Path(path).with_name("fit.json"), ["likelihood"])
     xi["likelihood"] = target.likelihood.whiten(summary["likelihood"], job.train.class_names)
     return jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)
-
-
-def _read_summary(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ProductError(f"{path}: not readable ({error}); fit the lower order again") from None
 
 
 def _checkpoint_path(job: _Job) -> Path:
@@ -259,9 +258,9 @@ def _finish(job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit
     """Polish by Newton steps where the field is small enough, and sum up."""
     settings, newton = job.settings, job.settings.optimiser.newton
     xi, steps, value = _as_float64(xi), [], None
+    tolerance = newton.tolerance * len(job.train)
     exact_target = target_for(settings, len(job.train.class_names), job.seed, jnp.dtype("float64"))
-    size = sum(leaf.size for leaf in jax.tree.leaves(xi))
-    if newton.max_steps and settings.fourier is not None and size <= newton.max_parameters:
+    if newton.max_steps and settings.fourier is not None and _size(xi) <= newton.max_parameters:
         started = time.monotonic()
         field = exact_target.prior.field(xi["field"])
         sample = job.train.take(sample_rows(len(job.train), job.seed))
@@ -272,7 +271,7 @@ def _finish(job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit
             problem,
             xi,
             max_steps=newton.max_steps,
-            tolerance=newton.tolerance * len(job.train),
+            tolerance=tolerance,
             title=job.name,
         )
         value = steps[-1].log_posterior
@@ -290,7 +289,29 @@ def _finish(job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit
             zip(job.train.class_names, nuisance.zero_points_mag.tolist(), strict=True)
         ),
     }
-    return _Result(field, summary, value, accuracy, steps)
+    converged = _converged(job, steps, tolerance)
+    return _Result(field, summary, value, accuracy, steps, converged, _size(xi["field"]))
+
+
+def _size(tree: Any) -> int:
+    """How many numbers a tree of parameters holds."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def _converged(job: _Job, steps: list[NewtonStep], tolerance: float) -> bool | None:
+    """Whether the last Newton step shows a maximum; none if the field is too large for one."""
+    if not steps:
+        return None
+    converged = steps[-1].predicted_gain < tolerance
+    if not converged:
+        logger.warning(
+            "%s: not converged: another Newton step would raise ln posterior by %.3g, more than "
+            "%.3g; raise optimiser.newton.max_steps or optimiser.method.epochs",
+            job.name,
+            steps[-1].predicted_gain,
+            tolerance,
+        )
+    return converged
 
 
 def _mean_summary(field: Field) -> dict[str, Any]:
@@ -316,7 +337,7 @@ def _write(job: _Job, fit: Fit, result: _Result) -> None:
         "order": list(settings.order),
         "half_widths_kpc": list(settings.box.half_widths_kpc),
         "ball": settings.fourier.ball if settings.fourier is not None else True,
-        "estimator": "maximum of the posterior",
+        "estimator": _ESTIMATORS[result.converged],
         "provenance": job.origin,
     }
     x, y = snapshot_axes(settings.box.half_widths_kpc)
@@ -333,15 +354,17 @@ def _write(job: _Job, fit: Fit, result: _Result) -> None:
         job.folder / "fit.json",
         attrs
         | {
-            "parameters": number_of_parameters(result.field),
+            "parameters": result.parameters,
             "stars": len(job.train),
             "likelihood": result.likelihood,
             "mean": _mean_summary(result.field),
             "log_posterior": result.log_posterior,
             "rays": {"method": settings.ray_method}
             | (asdict(result.accuracy) if result.accuracy is not None else {}),
+            "converged": result.converged,
             "newton": [asdict(step) for step in result.newton],
-            "seconds": fit.seconds,
+            "seconds": time.monotonic() - job.started_s,
+            "optimiser_seconds": fit.seconds,
             "device": job.origin["device"],
         },
     )

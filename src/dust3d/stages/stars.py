@@ -1,5 +1,6 @@
 """Stars: real catalogues read, two catalogues paired, stars chosen and split."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from dust3d.photometry.excess import colour_excess
 from dust3d.provenance import provenance
 from dust3d.stars.heldout import choose_heldout
 from dust3d.stars.selection import select_stars
+
+logger = logging.getLogger("dust3d")
 
 _FIRST_MAGNITUDES = ("phot_g_mean_mag", "v_mag")
 _SECOND_MAGNITUDES = ("phot_hp_mean_mag", "v_mag", "phot_g_mean_mag")
@@ -68,9 +71,10 @@ def ingest(
 def _need(table: QTable, names: tuple[str, ...], path: str) -> None:
     for name in names:
         if name not in table.colnames:
+            meaning = " (A_V, not E(B-V))" if name == "extinction" else ""
             raise TableError(
-                f"{path}: no column {name!r} (it has: {', '.join(table.colnames)}); name it under "
-                "catalogues.extinction.columns, or set catalogues.excess to derive extinctions"
+                f"{path}: no column {name!r}{meaning} (it has: {', '.join(table.colnames)}); "
+                "name it under catalogues.extinction.columns, or set catalogues.excess to derive extinctions"
             )
 
 
@@ -128,6 +132,7 @@ def crossmatch(
     first, second = read_table(astrometry), read_table(extinction)
     choices = Crossmatch.model_validate(settings["crossmatch"])
     skies = _sky(first, astrometry), _sky(second, extinction)
+    _warn_of_unknown_motions(skies, choices)
     pairs = match(*skies, choices)
     if len(pairs.first) == 0:
         raise TableError(
@@ -162,6 +167,22 @@ def _sky(table: QTable, path: str | Path) -> Sky:
     ra, dec = in_unit(table, "ra", "deg"), in_unit(table, "dec", "deg")
     pmra, pmdec = in_unit(table, "pmra", "mas / yr"), in_unit(table, "pmdec", "mas / yr")
     return Sky(ra, dec, pmra, pmdec, float(epoch_yr))
+
+
+def _warn_of_unknown_motions(skies: tuple[Sky, Sky], settings: Crossmatch) -> None:
+    years = abs(skies[1].epoch_yr - skies[0].epoch_yr)
+    if years == 0 or any(sky.moves.any() for sky in skies):
+        return
+    widened = settings.radius_arcsec + settings.missing_motion_mas_per_yr * years / 1e3
+    logger.warning(
+        "neither catalogue has proper motions (pmra, pmdec), and their epochs are %g yr apart: "
+        "pairs are searched within %.3g arcsec instead of %g (crossmatch.missing_motion_mas_per_yr "
+        "= %g); chance pairs become likely",
+        years,
+        widened,
+        settings.radius_arcsec,
+        settings.missing_motion_mas_per_yr,
+    )
 
 
 def _paired(first: QTable, second: QTable, pairs: Pairs) -> QTable:

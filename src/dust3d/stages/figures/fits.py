@@ -24,7 +24,7 @@ from dust3d.io.tables import in_unit, read_table, texts
 from dust3d.plots.animation import gif, training_film
 from dust3d.plots.columns import fit_columns
 from dust3d.plots.history import history_figure
-from dust3d.plots.modes import mode_figure, wavenumbers
+from dust3d.plots.modes import mode_figure, wave_vectors
 from dust3d.plots.residuals import Predictions, residual_figure
 from dust3d.plots.sky import sky_figure
 from dust3d.plots.slices import fit_slices
@@ -123,7 +123,7 @@ def _spectrum(product: _Product) -> Any:
     prior = {}
     series = product.series if product.paths.get("field") is not None else None
     if series is not None:
-        k = np.linalg.norm(wavenumbers(series.modes, np.asarray(series.half_widths)), axis=1)
+        k = np.linalg.norm(wave_vectors(series.modes, np.asarray(series.half_widths)), axis=1)
         order = np.argsort(k)
         prior[product.name] = Power(k[order], product.prior_scales(series)[order] ** 2)
     return power_spectra({product.name: map_power(product.map)}, prior)
