@@ -36,6 +36,7 @@ COLUMNS = [
     "correlation_ceiling",
     "resolution_kpc",
     "rays_error_sigma_p99",
+    "converged",
     "seconds",
 ]
 HALF = (0.5, 0.5, 0.4)
