@@ -146,7 +146,10 @@ def _program(path, text):
 # stands for a Python: runs one-liners, makes a virtual environment of itself, "installs"
 PYTHON = """\
 case "$1" in
-    -c) exit {usable} ;;
+    -c)
+        case "$2" in *numpy*) [ -f damaged ] && exit 1 ;; esac
+        exit {usable}
+        ;;
     --version) echo "Python {version}"; exit 0 ;;
 esac
 case "$2" in
@@ -160,6 +163,7 @@ case "$2" in
         [ "$3" = --version ] && exit 0
         echo "$@" >>pip.log
         {install}
+        case "$*" in *--force-reinstall*) rm -f damaged ;; esac
         echo 'exit 0' >.venv/bin/dust3d
         chmod +x .venv/bin/dust3d
         ;;
@@ -261,6 +265,17 @@ def test_a_half_made_environment_is_repaired(bare_clone, damage):
     done = _make_venv(clone, tools)
     assert done.returncode == 0, done.stderr
     assert ("made anew" in done.stdout) is (damage != "no dust3d")
+    assert _make_venv(clone, tools).stdout == ""
+
+
+def test_packages_whose_files_are_gone_are_installed_afresh(bare_clone):
+    clone, tools = bare_clone
+    _python(tools / "python3")
+    _make_venv(clone, tools)
+    (clone / "damaged").touch()
+    done = _make_venv(clone, tools)
+    assert done.returncode == 0, done.stderr
+    assert "is damaged" in done.stdout
     assert _make_venv(clone, tools).stdout == ""
 
 
