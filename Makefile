@@ -28,13 +28,18 @@ venv:
 
 demo: report
 
+# Snakemake meets a file it cannot read with a traceback: look at it first
+checked = $(IN_VENV) dust3d check "$(CONFIG)" >/dev/null
+
 report: venv
+	@$(checked)
 	@$(IN_VENV) snakemake --cores $(CORES) --configfile $(CONFIG)
 	@$(IN_VENV) snakemake --configfile $(CONFIG) \
 		--report "results/$$(.venv/bin/dust3d name $(CONFIG))/report.html"
 	@$(IN_VENV) dust3d products $(CONFIG)
 
 unlock: venv
+	@$(checked)
 	@$(IN_VENV) snakemake --unlock --configfile $(CONFIG)
 
 data: venv

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from dust3d.cli.main import main
@@ -11,7 +16,9 @@ def test_check_says_what_a_run_holds(repository, capsys):
 
 def test_a_mistake_is_one_plain_sentence(tmp_path, capsys):
     assert main(["check", str(tmp_path / "none.yaml")]) == 1
-    assert capsys.readouterr().err == f"dust3d: {tmp_path}/none.yaml: no such file\n"
+    said = capsys.readouterr().err
+    assert said.startswith(f"dust3d: {tmp_path}/none.yaml: no such file; ")
+    assert said.count("\n") == 1
 
 
 def test_the_documentation_is_written(tmp_path):
@@ -34,6 +41,40 @@ def test_the_products_to_look_at_are_those_there(repository, tmp_path, monkeypat
     shown = capsys.readouterr().out
     assert "  results/demo/report.html\n  results/demo/figures/compare-slices.png\n" in shown
     assert "comparison.csv" not in shown
+
+
+def test_the_products_of_a_run_that_is_not_here(repository, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["products", str(repository / "config" / "config.yaml")]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "results/demo: no such run in" in shown.err
+    assert "project's root" in shown.err
+
+
+@pytest.mark.parametrize("target", ["report", "unlock"])
+@pytest.mark.parametrize(
+    ("text", "words"), [(None, "mine.yaml: no such file"), ("run: [", "mine.yaml: not readable")]
+)
+def test_make_stops_with_the_sentence_of_check(
+    repository, tmp_path, monkeypatch, capfd, target, text, words
+):
+    config = tmp_path / "mine.yaml"
+    if text is not None:
+        config.write_text(text)
+    for name in (".venv/bin/snakemake", ".ci/venv"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text("#!/bin/sh\n[ $0 = .ci/venv ] || echo snakemake was called >&2\n")
+        path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    makefile = ["make", "-f", str(repository / "Makefile"), target, f"CONFIG={config}"]
+    assert subprocess.run(makefile).returncode != 0
+    said = capfd.readouterr().err
+    assert words in said
+    assert "snakemake was called" not in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"]])

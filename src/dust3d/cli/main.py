@@ -30,6 +30,11 @@ def _products(arguments: argparse.Namespace) -> None:
     from dust3d.config.run import load
 
     folder = Path("results") / load(arguments.config).run
+    if not folder.is_dir():
+        raise Dust3dError(
+            f"{folder}: no such run in {Path.cwd()}; go to the project's root, or make it: "
+            f"make report CONFIG={arguments.config}"
+        )
     figures = sorted((folder / "figures").glob("compare-*.png"))
     print("\nTo look at:")
     for path in (folder / "report.html", *figures, folder / "comparison.csv"):
