@@ -71,7 +71,20 @@ def test_nan_outside_the_box_only(folder, name):
 
 def test_at_the_sun_there_is_no_extinction(folder):
     sun = SkyCoord(l=0 * u.deg, b=0 * u.deg, distance=0 * u.kpc, frame="galactic")
-    assert open_map(folder / "3").extinction(sun) == 0 * u.mag
+    for name in ("2", "2.zarr", "3", "3.zarr"):
+        assert open_map(folder / name).extinction(sun) == 0 * u.mag
+
+
+@pytest.mark.parametrize("cells", [(100, 80, 60), (41, 31, 21)])
+@pytest.mark.parametrize("distance", [1e-4, 0.003, 0.02, 0.1, 0.9])
+def test_a_gridded_map_is_right_near_the_sun_and_far(tmp_path, cells, distance):
+    field = fourier()
+    write_map(tmp_path / "map.zarr", grid_map(field, HALF_WIDTHS, cells, {}))
+    directions = np.random.default_rng(4).normal(size=(50, 3))
+    places = distance * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    found = open_map(tmp_path / "map.zarr").extinction(skycoord(places))
+    exact = extinctions(field, jnp.asarray(places), 64)
+    np.testing.assert_allclose(found.value, exact, rtol=0.03)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -125,6 +138,22 @@ def test_what_cannot_be_opened(folder, tmp_path):
         open_map(tmp_path / "nothing")
     with pytest.raises(ProductError, match="is the fit finished"):
         open_map(tmp_path)
+    (tmp_path / "README.md").write_text("# A text of mine")
+    with pytest.raises(
+        ProductError, match=r"not an HDF5 file; give a fit's .* field\.h5"
+    ) as caught:
+        open_map(tmp_path / "README.md")
+    assert "delete" not in str(caught.value)
+    for place in ("", "fits", "fits/fourier-2x2x1"):
+        (tmp_path / "run" / place).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "run/fits/fourier-2x2x1/field.h5").write_bytes(b"")
+    (tmp_path / "run/maps/truth.zarr").mkdir(parents=True)
+    with pytest.raises(ProductError, match=r"give one of .*fits/fourier-2x2x1, .*truth\.zarr"):
+        open_map(tmp_path / "run")
+    with pytest.raises(ProductError, match=r"give one of .*fits/fourier-2x2x1$"):
+        open_map(tmp_path / "run/fits")
+    with pytest.raises(ProductError, match=r"damaged or cut short .*run again"):
+        open_map(tmp_path / "run/fits/fourier-2x2x1")
     save_field(tmp_path / "field.h5", fourier(), {})
     with pytest.raises(ProductError, match="how large its box is; make it again"):
         open_map(tmp_path)

@@ -12,6 +12,15 @@ from dust3d.conventions import FORMAT_VERSION
 from dust3d.errors import ProductError
 from dust3d.files import atomic_path
 
+# a file of these names that has lost even its first bytes is still one of ours
+_NAMES = ("field.h5", "history.h5", "checkpoint.h5")
+
+
+def looks_like_hdf5(path: str | Path) -> bool:
+    """Whether a file begins as HDF5 files do, or has the name of one of a run's."""
+    with open(path, "rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n" or Path(path).name in _NAMES
+
 
 @contextmanager
 def reading(path: str | Path, product: str) -> Iterator[h5py.File]:
@@ -25,11 +34,16 @@ def reading(path: str | Path, product: str) -> Iterator[h5py.File]:
     path = Path(path)
     if not path.is_file():
         raise ProductError(f"{path}: no such file; expected a {product}")
+    if not looks_like_hdf5(path):
+        raise ProductError(f"{path}: not an HDF5 file; give the {product} of a run")
     try:
         with h5py.File(path, "r") as file:
             found, number = file.attrs.get("format"), file.attrs.get("format_version")
             if found != product:
-                raise ProductError(f"{path}: not a {product} (its format attribute is {found!r})")
+                raise ProductError(
+                    f"{path}: not a {product} (its format attribute is {found!r}); "
+                    f"give the {product} of a run"
+                )
             if number != FORMAT_VERSION:
                 raise ProductError(
                     f"{path}: {product} of format version {number}, but this dust3d reads version "

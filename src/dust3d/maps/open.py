@@ -23,11 +23,13 @@ from dust3d.coords import cartesian_kpc
 from dust3d.errors import Dust3dError, ProductError
 from dust3d.fields.base import Field
 from dust3d.io.fields import load_field
+from dust3d.io.hdf5 import looks_like_hdf5
 from dust3d.io.maps import read_map
 from dust3d.rays.nodes import extinctions
 
 _QUANTITIES = {"extinction": EXTINCTION_UNIT, "density": DENSITY_UNIT}
 _MODES = ("mean", "median", "std", "samples", "random_sample", "percentile")
+_WHAT_TO_GIVE = "give a fit's or a truth's folder, its field.h5, or a map's .zarr"
 _FIRST_NODES = 32
 _MOST_NODES = 2048
 
@@ -130,7 +132,11 @@ class FieldMap(DustMap):
 
 
 class GridMap(DustMap):
-    """A map on a grid: linear between the cells' centres."""
+    """A map on a grid: linear between the cells' centres.
+
+    Of extinctions it is the mean density of the ray, A / distance, that is linear: it is
+    smooth across the Sun, where A has a cusp, and so A is 0 there.
+    """
 
     def __init__(self, dataset: xr.Dataset):
         half_widths = tuple(float(h) for h in dataset.attrs["half_widths_kpc"])
@@ -139,17 +145,24 @@ class GridMap(DustMap):
         cells = tuple(dataset.sizes[name] for name in axes)
         self._first = np.array([dataset[name].values[0] for name in axes])
         self._step = 2 * np.array(half_widths) / cells
-        self._values = {name: dataset[name].values.reshape(cells) for name in _QUANTITIES}
+        self._values = dataset["density"].values.reshape(cells)
+        mesh = np.meshgrid(*(dataset[name].values for name in axes), indexing="ij", sparse=True)
+        distance = np.sqrt(sum(axis**2 for axis in mesh))
+        extinction = dataset["extinction"].values.reshape(cells)
+        # in a cell centred on the Sun, the mean over no ray is the density there
+        self._means = np.divide(
+            extinction, distance, out=self._values.astype(np.float64), where=distance > 0
+        )
 
-    def _read(self, name: str, positions: np.ndarray) -> np.ndarray:
+    def _read(self, values: np.ndarray, positions: np.ndarray) -> np.ndarray:
         cell = (positions - self._first) / self._step
-        return ndimage.map_coordinates(self._values[name], cell.T, order=1, mode="nearest")
+        return ndimage.map_coordinates(values, cell.T, order=1, mode="nearest")
 
     def _density(self, positions: np.ndarray) -> np.ndarray:
-        return self._read("density", positions)
+        return self._read(self._values, positions)
 
     def _extinction(self, positions: np.ndarray) -> np.ndarray:
-        return self._read("extinction", positions)
+        return self._read(self._means, positions) * np.linalg.norm(positions, axis=1)
 
 
 def open_map(path: str | Path) -> DustMap:
@@ -158,24 +171,35 @@ def open_map(path: str | Path) -> DustMap:
     Raises
     ------
     ProductError
-        If there is nothing that can be opened, or it is damaged or of another format.
+        If there is nothing that can be opened, or it is damaged or of another format;
+        of a run's folder the message names the maps in it.
     """
     runtime.configure()
     path = Path(path)
     if not path.exists():
-        raise ProductError(f"{path}: no such fit, truth or map")
+        raise ProductError(f"{path}: no such fit, truth or map; {_WHAT_TO_GIVE}")
     if (path / "zarr.json").exists() or path.suffix == ".zarr":
         dataset = read_map(path)
         _check_box(path, dataset.attrs)
         return GridMap(dataset)
     field_file = path / "field.h5" if path.is_dir() else path
     if not field_file.exists():
-        raise ProductError(
-            f"{path}: holds neither a field.h5 nor a zarr store; is the fit finished?"
-        )
+        raise ProductError(_nothing_here(path))
+    if not looks_like_hdf5(field_file):
+        raise ProductError(f"{path}: not an HDF5 file; {_WHAT_TO_GIVE}")
     field, attrs = load_field(field_file)
     _check_box(field_file, attrs)
     return FieldMap(field, tuple(attrs["half_widths_kpc"]), attrs)
+
+
+def _nothing_here(folder: Path) -> str:
+    """What to give in place of a folder that is no map but may hold some."""
+    fits = {found.parent for levels in ("*", "*/*") for found in folder.glob(f"{levels}/field.h5")}
+    grids = {found for levels in ("*", "*/*") for found in folder.glob(f"{levels}.zarr")}
+    if fits or grids:
+        known = ", ".join(str(found) for found in (*sorted(fits), *sorted(grids)))
+        return f"{folder}: is no map itself; give one of {known}"
+    return f"{folder}: holds neither a field.h5 nor a zarr store; is the fit finished?"
 
 
 def _check_box(path: Path, attrs: dict[str, Any]) -> None:
