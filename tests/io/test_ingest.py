@@ -79,6 +79,46 @@ def test_a_compressed_csv(tmp_path):
     assert table["source_id"][0] == LARGE_ID
 
 
+def csv(tmp_path, spoil) -> Catalogue:
+    path = written(gaia(), tmp_path / "stars.csv", format="ascii.csv")
+    path.write_bytes(spoil(path.read_bytes()))
+    return catalogue(path, units=UNITS)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: b"\xef\xbb\xbf# my stars, of today\n#\n\n" + text,
+        lambda text: b"\n" + text + b"\n\n",
+        lambda text: text.replace(b"\n", b"\r\n"),
+    ],
+)
+def test_csv_files_of_other_programs(tmp_path, spoil):
+    table = ingest(csv(tmp_path, spoil), "astrometry")
+    assert table["source_id"].tolist() == [LARGE_ID, 5, 9]
+    np.testing.assert_array_equal(table["parallax"].value, [5.0, -0.3, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: text.replace(b",", b";"), "separated by semicolons, not by commas"),
+        (lambda text: text.replace(b",", b"\t"), "separated by tabs, not by commas"),
+        (lambda text: b"#" + text, "first line that is no comment holds numbers"),
+        (lambda text: b"# nothing else\n", r"no rows \(0 rows\)"),
+    ],
+)
+def test_csv_files_without_a_header_between_commas(tmp_path, spoil, message):
+    with pytest.raises(TableError, match=rf"stars\.csv: .*{message}"):
+        ingest(csv(tmp_path, spoil), "astrometry")
+
+
+def test_an_ecsv_file_named_csv_keeps_its_units(tmp_path):
+    path = written(gaia(), tmp_path / "stars.csv", format="ascii.ecsv")
+    assert ingest(catalogue(path), "astrometry")["parallax"].unit == u.mas
+
+
 def test_a_format_that_the_name_hides_can_be_stated(tmp_path):
     path = written(gaia(), tmp_path / "stars.dat", format="fits")
     with pytest.raises(TableError, match="set `format`"):
@@ -128,7 +168,7 @@ def test_fixed_width_that_ends_within_a_row(tmp_path):
 
 
 def test_text_where_numbers_belong_is_quoted(tmp_path):
-    with pytest.raises(TableError, match=r"'parallax' should hold numbers.*'\*\*\*\*'"):
+    with pytest.raises(TableError, match=r"'parallax' should hold numbers.*such as '\*\*\*\*'"):
         ingest(fixed(tmp_path, FIXED.replace("4.55", "****")), "extinction")
 
 
@@ -268,17 +308,125 @@ def test_exact_float_ids_are_accepted(tmp_path):
     assert ingest(catalogue(path), "astrometry")["source_id"].dtype == np.int64
 
 
-@pytest.mark.parametrize(
-    ("name", "meaning"), [("EBV", r"E\(B-V\)"), ("ebv", r"E\(B-V\)"), ("A_G", "A_G")]
-)
-def test_reddening_is_never_taken_for_a_v(tmp_path, name, meaning):
+def with_column(tmp_path, name, values=(0.1, 0.2, 0.3)):
+    """The stars with one more column [mag], as an extinction catalogue."""
     table = gaia()
     table.rename_column("source_id", "extinction_id")
-    table[name] = [0.1, 0.2, 0.3] * u.mag
-    path = written(table, tmp_path / "stars.fits")
+    table[name] = np.array(values) * u.mag
+    return written(table, tmp_path / "stars.fits", overwrite=True)
+
+
+REDDENINGS = ("EBV", "ebv", "E_BV", "E_B_V", "EB_V", "E_B-V", "EBV_SFD", "E(B-V)SFD", "E(B-V)")
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        *((name, r"E\(B-V\)") for name in REDDENINGS),
+        ("E_BP_RP", r"E\(BP-RP\)"),
+        ("E(g-r)", r"E\(g-r\)"),
+        ("E(u-g)", "a reddening"),
+        ("reddening", "a reddening"),
+        ("A_G", "A_G"),
+    ],
+)
+def test_reddening_is_never_taken_for_a_v(tmp_path, name, meaning):
+    path = with_column(tmp_path, name)
     for columns in ({}, {"extinction": name}):
-        with pytest.raises(TableError, match=rf"{meaning}, where A_V is needed"):
+        with pytest.raises(TableError, match=rf"{meaning}.*, where A_V is needed"):
             ingest(catalogue(path, columns=columns), "extinction")
+
+
+def test_errors_of_a_reddening_are_no_errors_of_a_v(tmp_path):
+    path = with_column(tmp_path, "e_EBV")
+    with pytest.raises(TableError, match=r"'e_EBV' is E\(B-V\), where A_V is needed"):
+        ingest(catalogue(path, columns={"extinction_error": "e_EBV"}), "extinction")
+
+
+@pytest.mark.parametrize("name", ["e_av", "e_A_V", "my_extinction", "A_V_from_EBV"])
+def test_errors_and_names_of_one_s_own_pass(tmp_path, name):
+    ours = "extinction_error" if name.startswith("e_") else "extinction"
+    path = with_column(tmp_path, name)
+    assert ours in ingest(catalogue(path, columns={ours: name}), "extinction").colnames
+
+
+@pytest.mark.parametrize("name", ["e_B-V", "astrometric_excess_noise", "phot_bp_rp_excess_factor"])
+def test_unused_columns_that_are_no_reddening_pass(tmp_path, name):
+    ingest(catalogue(with_column(tmp_path, name)), "extinction")
+
+
+def test_astrometry_may_have_reddenings_that_nobody_uses(tmp_path):
+    table = gaia()
+    table["ebpminrp_gspphot"] = [0.1, 0.2, 0.3] * u.mag
+    path = written(table, tmp_path / "stars.fits")
+    assert "extinction" not in ingest(catalogue(path), "astrometry").colnames
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("A_V", [0.1, 999.0, 0.2], r"beyond \+-50 mag in 1 of 3 rows, the first: 2 \(.* 999 mag"),
+        ("A_V", [-99.0, -99.0, 0.2], r"beyond \+-50 mag in 2 of 3 rows, the first: 1, 2"),
+        ("A_V", [-9.99, 0.1, -9.99], r"'A_V' is -9\.99 in 2 of 3 rows, the first: 1, 3"),
+    ],
+)
+def test_marks_of_missing_extinctions_are_refused(tmp_path, name, values, message):
+    path = with_column(tmp_path, name, values)
+    with pytest.raises(TableError, match=rf"stars\.fits: column .*{message}.*values to NaN"):
+        ingest(catalogue(path), "extinction")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("parallax", [-999.0, 1.0, 2.0]),
+        ("parallax", [-9999.0, 1.0, -9999.0]),
+        ("parallax", [-99.0, -99.0, -99.0]),
+        ("pmra", [999.0, 999.0, 1.0]),
+        ("pmdec", [-9999.0, 2.0, -9999.0]),
+    ],
+)
+def test_marks_of_missing_astrometry_are_refused(tmp_path, name, values):
+    table = gaia()
+    table["parallax_error"] = 1.0 * u.mas
+    table[name] = (values * table[name].unit).astype(np.float32)
+    path = written(table, tmp_path / "stars.fits")
+    count = values.count(values[0])
+    message = rf"column '{name}' is {values[0]:g} in {count} of 3 rows, the first: 1.*to NaN"
+    with pytest.raises(TableError, match=message):
+        ingest(catalogue(path), "astrometry")
+
+
+def test_stars_that_move_fast_or_hide_well_are_no_mistakes(tmp_path):
+    table = gaia()
+    table["pmra"] = [999.0, -10326.0, 3.0] * u.mas / u.yr
+    table["parallax"] = [-99.0, 768.0, 1.0] * u.mas
+    table["parallax_error"] = [50.0, 0.1, 0.1] * u.mas
+    table["A_V"] = [40.0, -0.5, -9.0] * u.mag
+    ingest(catalogue(written(table, tmp_path / "stars.fits")), "astrometry")
+
+
+@pytest.mark.parametrize(
+    ("ours", "meant"),
+    [
+        ("paralax", "parallax"),
+        ("Parallax", "parallax"),
+        ("extinction_err", "extinction_error"),
+        ("sourceid", "source_id"),
+        ("photGMeanMag", "phot_g_mean_mag"),
+    ],
+)
+def test_misspelt_names_of_ours_are_not_new_columns(tmp_path, ours, meant):
+    path = written(gaia(), tmp_path / "stars.fits")
+    with pytest.raises(TableError, match=rf"`columns\.{ours}`.*did you mean '{meant}'\?"):
+        ingest(catalogue(path, columns={ours: "parallax"}), "astrometry")
+
+
+@pytest.mark.parametrize("ours", ["j_mag", "phot_j_mean_mag", "parallax_over_error", "ruwe"])
+def test_further_columns_may_have_any_other_name(tmp_path, ours):
+    path = written(gaia(), tmp_path / "stars.fits")
+    columns = {ours: "phot_g_mean_mag"}
+    assert ours in ingest(catalogue(path, columns=columns), "astrometry").colnames
 
 
 def test_units_that_contradict_the_file_or_name_nothing(tmp_path):

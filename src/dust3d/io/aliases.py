@@ -3,6 +3,7 @@
 Names follow the Gaia archive. An alias stands here only if it cannot mean anything else.
 """
 
+import re
 from typing import Literal
 
 Role = Literal["astrometry", "extinction"]
@@ -77,12 +78,47 @@ ID_ALIASES: dict[Role, tuple[str, ...]] = {
     "extinction": ("HIP", "hip", "id", "ID"),
 }
 
-OTHER_EXTINCTIONS: dict[str, str] = {
-    **dict.fromkeys(("ebv", "ebmv", "e(b-v)", "e(bv)", "ebminv", "ebv50", "eb-v"), "E(B-V)"),
-    **dict.fromkeys(("e(bp-rp)", "ebpminrp_gspphot", "ebpminrp"), "E(BP-RP)"),
-    **dict.fromkeys(("ag", "a_g", "ag_gspphot"), "A_G"),
-    **dict.fromkeys(("a0", "a_0", "azero_gspphot", "a_550"), "A_0 (at 550 nm)"),
-    **dict.fromkeys(("ak", "a_k", "aks", "a_ks"), "A_K"),
-    **dict.fromkeys(("ar", "a_r"), "A_r"),
+_OTHER_BANDS: dict[str, str] = {
+    **dict.fromkeys(("ag", "aggspphot"), "A_G"),
+    **dict.fromkeys(("a0", "a550", "azerogspphot"), "A_0 (at 550 nm)"),
+    **dict.fromkeys(("ak", "aks"), "A_K"),
+    "ar": "A_r",
 }
-"""Lower-case names of reddenings and extinctions in other bands: never taken for A_V."""
+_COLOURS = {"egr": "E(g-r)", "ejk": "E(J-K)", "ejks": "E(J-Ks)", "ehk": "E(H-K)", "evi": "E(V-I)"}
+_COLOUR_IN_BRACKETS = re.compile(r"^e_?\([^)]*-[^)]*\)", re.IGNORECASE)
+_ERROR_MARKS = re.compile(r"^(e|err|error|sigma|sig|s|u|unc|d)(?=e)")
+
+
+def normalised(name: str) -> str:
+    """Lower case, letters and digits only: `E(B-V)`, `E_B_V` and `ebv` are one name."""
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def other_than_a_v(name: str, *, chosen: bool = True) -> str | None:
+    """What a column's name says that it holds, if that is a reddening or another band.
+
+    Parameters
+    ----------
+    name
+        Name of the column in the file.
+    chosen
+        Whether the configuration takes this column for the extinction or its error. Else names
+        that may as well mean something else (`e_B-V`, the error of a colour) pass.
+
+    Returns
+    -------
+    Such as `E(B-V)`; None if nothing speaks against A_V.
+    """
+    plain = normalised(name)
+    if not chosen and (name.startswith("e_") or ("excess" in plain and "colo" not in plain)):
+        return None
+    for key in (plain, _ERROR_MARKS.sub("", plain)):
+        if key.startswith(("ebprp", "ebpminrp")):
+            return "E(BP-RP)"
+        if key.startswith(("ebv", "ebmv", "ebminv", "ebminusv")):
+            return "E(B-V)"
+        if key in _COLOURS:
+            return _COLOURS[key]
+    if _COLOUR_IN_BRACKETS.match(name) or "reddening" in plain or "excess" in plain:
+        return "a reddening (colour excess)"
+    return _OTHER_BANDS.get(plain)

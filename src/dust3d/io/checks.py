@@ -8,6 +8,16 @@ from dust3d.errors import TableError
 
 LARGEST_EXACT_FLOAT = 2**53
 EPOCH_TOLERANCE_YR = 0.01
+LARGEST_EXTINCTION_MAG = 50.0
+"""Beyond every star that is seen at all: no cut, but the mark of a missing value."""
+_NINES = tuple(n + tail for n in (999.0, 9999.0, 99999.0) for tail in (0.0, 0.9, 0.99))
+_SENTINELS: dict[str, dict[int, tuple[float, ...]]] = {
+    "parallax": {1: (*_NINES, *(-nines for nines in _NINES)), 3: (-99.0, -99.9, -99.99)},
+    "pmra": {2: (*_NINES, *(-nines for nines in _NINES))},
+    "pmdec": {2: (*_NINES, *(-nines for nines in _NINES))},
+    "extinction": {2: (-9.0, -9.9, -9.99, -9.999)},
+}
+"""Numbers that stand for a missing value, by how often they must appear to be none by chance."""
 
 
 def _rows(bad: np.ndarray) -> str:
@@ -105,6 +115,52 @@ def check_parallaxes(path: Path, parallax_mas: np.ndarray, error_mas: np.ndarray
         raise TableError(
             f"{path}: column 'parallax_error' is not positive where there is a parallax, in "
             f"{_rows(wrong)}; give each parallax its error, or set the parallax to NaN"
+        )
+
+
+def check_sentinels(path: Path, ours: str, name: str, values: np.ndarray) -> None:
+    """Refuse numbers that stand for a missing value.
+
+    Parameters
+    ----------
+    path, name
+        File and column, for the message.
+    ours
+        Our name of the column, which tells what values it can have.
+    values
+        As in the file, before any conversion of units.
+
+    Raises
+    ------
+    TableError
+        With the column, the number, the count and the first rows.
+    """
+    for fewest, numbers in _SENTINELS.get(ours, {}).items():
+        for number in numbers:
+            # a number of single precision is not quite what was written
+            same = np.isclose(values, number, rtol=1e-7, atol=0.0)
+            if same.sum() >= fewest:
+                raise TableError(
+                    f"{path}: column {name!r} is {number:g} in {_rows(same)}, which looks like a "
+                    "mark of missing values; set missing values to NaN"
+                )
+
+
+def check_extinctions(path: Path, extinction_mag: np.ndarray) -> None:
+    """Refuse extinctions that no visible star has; any sign is left in.
+
+    Raises
+    ------
+    TableError
+        With the column, the count and the first rows.
+    """
+    wrong = np.abs(extinction_mag) > LARGEST_EXTINCTION_MAG
+    if wrong.any():
+        raise TableError(
+            f"{path}: column 'extinction' is beyond +-{LARGEST_EXTINCTION_MAG:g} mag in "
+            f"{_rows(wrong)} (such as {extinction_mag[wrong][0]:g} mag), which looks like a mark "
+            "of missing values or a wrong unit; set missing values to NaN, or correct "
+            "`units.extinction`"
         )
 
 

@@ -5,9 +5,11 @@ A damaged file is refused whole; what its columns mean is decided in `dust3d.io.
 
 import gzip
 import io
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from itertools import dropwhile
 from pathlib import Path
 
 import h5py
@@ -166,14 +168,23 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _opened(path: Path) -> io.TextIOBase:
-    return gzip.open(path, "rt") if path.suffix == ".gz" else open(path, encoding="utf-8")
+    """Text, without the mark of byte order that some programs put first."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return open(path, encoding="utf-8-sig")
 
 
 def _read_csv(path: Path) -> Table:
     """Comma-separated values; a last column of free text may hold commas itself."""
     with _opened(path) as file:
         lines = file.read().splitlines()
-    names = lines[0].lstrip("\ufeff").split(",")
+    if lines[0].startswith("# %ECSV"):
+        return _read_ecsv(path)
+    lines = list(dropwhile(lambda line: line.startswith("#"), filter(str.strip, lines)))
+    if not lines:
+        return Table()
+    names = lines[0].split(",")
+    _refuse_header(path, lines[0], names)
     _refuse_repeated(path, [name.strip(' "') for name in names])
     if len(lines) > 1 and lines[-1].count(",") < len(names) - 1:
         raise TableError(
@@ -185,6 +196,21 @@ def _read_csv(path: Path) -> Table:
     if longer:
         return _read_csv_with_text(path, names, lines[1:], longer)
     return Table.read(lines, format="ascii.fast_csv", guess=False)
+
+
+def _refuse_header(path: Path, header: str, names: list[str]) -> None:
+    """Refuse a first line that names no columns, or not between commas."""
+    for separator, plain in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(names) == 1 and separator in header:
+            raise TableError(
+                f"{path}: the columns are separated by {plain}, not by commas; export the table "
+                "with commas, and with points in the numbers"
+            )
+    if all(re.fullmatch(r"[-+.\deE]*\d[-+.\deE]*", name.strip(' "')) for name in names):
+        raise TableError(
+            f"{path}: the first line that is no comment holds numbers ({header[:60]!r}), not the "
+            "names of the columns; put them there, without '#'"
+        )
 
 
 def _read_csv_with_text(path: Path, names: list[str], lines: list[str], longer: list[str]) -> Table:

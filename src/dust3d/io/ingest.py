@@ -1,5 +1,6 @@
 """From somebody's catalogue to a star table of dust3d: names, units, checks."""
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,21 @@ from dust3d.io.aliases import (
     ALIASES,
     ID_ALIASES,
     ID_COLUMNS,
-    OTHER_EXTINCTIONS,
     TEXT_COLUMNS,
     UNITS,
     Role,
+    normalised,
+    other_than_a_v,
 )
-from dust3d.io.checks import check_epoch, check_errors, check_parallaxes, check_positions, exact_ids
+from dust3d.io.checks import (
+    check_epoch,
+    check_errors,
+    check_extinctions,
+    check_parallaxes,
+    check_positions,
+    check_sentinels,
+    exact_ids,
+)
 from dust3d.io.formats import read_file
 from dust3d.io.tables import in_unit, integers
 
@@ -70,14 +80,17 @@ def _check(path: Path, table: QTable, epoch_yr: float) -> None:
         check_parallaxes(
             path, table["parallax"].to_value("mas"), table["parallax_error"].to_value("mas")
         )
+    if "extinction" in table.colnames:
+        check_extinctions(path, table["extinction"].to_value("mag"))
     for name in table.colnames:
         if name.endswith("_error"):
             check_errors(path, name, np.asarray(table[name]))
 
 
 def _missing(path: Path, name: str, known: list[str]) -> TableError:
+    meaning = " (A_V, not E(B-V))" if name == "extinction" else ""
     return TableError(
-        f"{path}: no column {name!r}, nor one of its common names "
+        f"{path}: no column {name!r}{meaning}, nor one of its common names "
         f"({', '.join(ALIASES.get(name, ())) or 'none'}); the file has: {', '.join(known)}. "
         f"Say which one it is in the configuration: `columns: {{{name}: NAME}}`"
     )
@@ -113,6 +126,7 @@ def _renamed(settings: TableSettings, role: Role, *, required: tuple[str, ...]) 
 def _meanings(path: Path, present: list[str], mapped: dict[str, str], role: Role) -> dict[str, str]:
     """Our name -> the file's, from the configuration first, then from common names."""
     for ours, theirs in mapped.items():
+        _refuse_misspelt(path, ours)
         if theirs not in present:
             raise TableError(
                 f"{path}: no column {theirs!r}, which `columns.{ours}` names; the file has: "
@@ -131,15 +145,35 @@ def _meanings(path: Path, present: list[str], mapped: dict[str, str], role: Role
             )
         if candidates:
             names[ours] = candidates[0]
-    _refuse_other_extinctions(path, present, names)
+    _refuse_other_extinctions(path, present, names, role)
     return names
 
 
-def _refuse_other_extinctions(path: Path, present: list[str], names: dict[str, str]) -> None:
-    used = names.get("extinction")
-    suspects = [used] if used else [name for name in present if name not in names.values()]
-    for name in suspects:
-        meaning = OTHER_EXTINCTIONS.get(name.lower())
+def _refuse_misspelt(path: Path, ours: str) -> None:
+    """Any name may be given to a further column, but not one that looks like one of ours."""
+    known = [*ALIASES, *ID_COLUMNS.values()]
+    if ours in known:
+        return
+    plain = {normalised(name): name for name in known}
+    # magnitudes of many bands differ by a letter
+    close = [] if ours.lower().endswith("mag") else get_close_matches(ours.lower(), known, 1, 0.85)
+    meant = plain.get(normalised(ours)) or next(iter(close), None)
+    if meant is not None:
+        raise TableError(
+            f"{path}: `columns.{ours}`: dust3d knows no column {ours!r}; did you mean {meant!r}? "
+            "Correct it; a further column needs a name that is less alike"
+        )
+
+
+def _refuse_other_extinctions(
+    path: Path, present: list[str], names: dict[str, str], role: Role
+) -> None:
+    chosen = [names[ours] for ours in ("extinction", "extinction_error") if ours in names]
+    meanings = {name: other_than_a_v(name) for name in chosen}
+    if "extinction" not in names and role == "extinction":
+        others = [name for name in present if name not in names.values()]
+        meanings |= {name: other_than_a_v(name, chosen=False) for name in others}
+    for name, meaning in meanings.items():
         if meaning is not None:
             raise TableError(
                 f"{path}: column {name!r} is {meaning}, where A_V is needed; no factor is guessed: "
@@ -172,6 +206,7 @@ def _quantity(
             f"{_first_text(values)!r}; repair these rows"
         )
     values = values.astype(np.float64)
+    check_sentinels(path, ours, theirs, values)
     unit = _unit(path, ours, theirs, column.unit, stated)
     if ours not in UNITS:
         return values if unit is None else u.Quantity(values, unit)
@@ -194,7 +229,7 @@ def _first_text(values: np.ndarray) -> str:
         try:
             float(value)
         except ValueError:
-            return value
+            return str(value)
     return ""
 
 
