@@ -99,6 +99,13 @@ def test_a_crossmatch_is_written_and_judged(tmp_path):
     assert report["magnitude_agreement"]["mag"]["median"] == pytest.approx(-0.3)
 
 
+def test_motions_that_nobody_knows_are_warned_of(tmp_path, caplog):
+    crossmatched(tmp_path)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    # 16 years of 10 mas/yr
+    assert "16 yr apart: pairs are searched within 1.16 arcsec instead of 1" in caplog.text
+
+
 def test_no_pairs_is_an_error_that_names_epochs_and_files(tmp_path):
     paths = catalogues(tmp_path)
     table = read_table(paths["extinction"])
@@ -148,7 +155,7 @@ def test_an_extinction_catalogue_needs_extinctions_or_types(tmp_path):
     table.write(tmp_path / "stars.fits")
     catalogue = {"path": str(tmp_path / "stars.fits"), "epoch_yr": 2000.0}
     settings: dict = {"catalogues": {"extinction": catalogue, "excess": None}}
-    with pytest.raises(TableError, match=r"no column 'extinction' .* catalogues\.excess"):
+    with pytest.raises(TableError, match=r"no column 'extinction' \(A_V, not E\(B-V\)\) .*excess"):
         stars.ingest(role="extinction", output=tmp_path / "e.h5", settings=settings, **RECORD)
     settings["catalogues"]["excess"] = {"sequence": "sequence.txt"}
     with pytest.raises(TableError, match="no column 'b_v'"):

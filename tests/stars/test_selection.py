@@ -126,9 +126,36 @@ def test_too_few_stars_names_the_cuts_that_removed_them():
     table = matched()
     table["parallax"][:35] = 0.5 * u.mas
     with pytest.raises(
-        TableError, match=r"5 of 40 .* 10 or more\. Removed by beyond the largest distance: 35\."
+        TableError,
+        match=r"5 of 40 .* 10 or more\. Removed by beyond the largest distance: 35 "
+        r"\(raise selection\.max_distance_kpc\)$",
     ):
         choose(table, max_distance_kpc=0.5)
+
+
+def test_too_few_pairs_are_no_matter_of_cuts():
+    with pytest.raises(TableError, match="have only 4 pairs, where a fit needs 10"):
+        choose(matched(4))
+
+
+@pytest.mark.parametrize(
+    ("column", "cut"),
+    [("extinction", "no extinction"), ("extinction_error", "extinction error not positive")],
+)
+def test_what_the_catalogue_lacks_is_looked_for_in_its_file(column, cut):
+    table = matched()
+    table[column] = np.nan * u.mag
+    with pytest.raises(TableError, match=rf"{cut}: 40 \(see the column `{column}` of the file of"):
+        choose(table)
+
+
+def test_unknown_classes_are_told_which_there_are():
+    with pytest.raises(
+        TableError, match=r"class: 40 \(selection\.classes; .* are: \(none\), A0-4\)"
+    ):
+        table = matched()
+        table["class"][0] = ""
+        choose(table, classes=("A",))
 
 
 def test_stars_of_a_two_dimensional_run_lie_in_the_plane():

@@ -74,7 +74,8 @@ def _need(table: QTable, names: tuple[str, ...], path: str) -> None:
             meaning = " (A_V, not E(B-V))" if name == "extinction" else ""
             raise TableError(
                 f"{path}: no column {name!r}{meaning} (it has: {', '.join(table.colnames)}); "
-                "name it under catalogues.extinction.columns, or set catalogues.excess to derive extinctions"
+                "name it under catalogues.extinction.columns, or set catalogues.excess to derive "
+                "extinctions"
             )
 
 

@@ -22,14 +22,18 @@ from dust3d.io.tables import in_unit, rows_of, texts
 FEWEST_STARS = 10
 _OFF_PLANE_DEG = 0.1
 """Latitude beyond which a star is not in the plane of a 2-D run."""
+_IN_FILE = (
+    "see the column `{0}` of the file of catalogues.extinction, and catalogues.extinction.columns"
+)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A cut: its name, and which rows it would remove, shape (n,)."""
+    """A cut: its name, which rows it would remove, shape (n,), and what to do about it."""
 
     name: str
     removes: np.ndarray
+    remedy: str
 
 
 def select_stars(
@@ -66,12 +70,26 @@ def select_stars(
         left &= ~cut.removes
         counted.append({"name": cut.name, "removed": removed, "left": int(left.sum())})
     if left.sum() < FEWEST_STARS:
-        listing = ", ".join(f"{cut['name']}: {cut['removed']}" for cut in counted if cut["removed"])
-        raise TableError(
-            f"{int(left.sum())} of {len(matched)} matched stars are left; a fit needs "
-            f"{FEWEST_STARS} or more. Removed by {listing}. Loosen these cuts under `selection`"
-        )
+        raise _too_few(len(matched), cuts, counted)
     return rows_of(stars, left), counted
+
+
+def _too_few(n: int, cuts: list[Cut], counted: list[dict[str, int | str]]) -> TableError:
+    removing = [
+        f"{cut.name}: {count['removed']} ({cut.remedy})"
+        for cut, count in zip(cuts, counted, strict=True)
+        if count["removed"]
+    ]
+    if not removing:
+        return TableError(
+            f"the two catalogues have only {n} pairs, where a fit needs {FEWEST_STARS} stars or "
+            "more; give more stars in `catalogues`, or check the epochs and "
+            "crossmatch.radius_arcsec"
+        )
+    return TableError(
+        f"{counted[-1]['left']} of {n} matched stars are left; a fit needs {FEWEST_STARS} or more. "
+        f"Removed by {'; '.join(removing)}"
+    )
 
 
 def _with_distances(matched: QTable, selection: Selection, box: Box) -> QTable:
@@ -113,31 +131,40 @@ def _cuts(
 ) -> list[Cut]:
     extinction, error = stars["extinction"].value, stars["extinction_error"].value
     distance, distance_error = stars["distance"].value, stars["distance_error"].value
-    cuts = [Cut("no extinction", ~np.isfinite(extinction))]
+    cuts = [Cut("no extinction", ~np.isfinite(extinction), _IN_FILE.format("extinction"))]
     if drop_ambiguous:
-        cuts.append(Cut("ambiguous pair", np.asarray(matched["ambiguous"], dtype=bool)))
+        ambiguous = np.asarray(matched["ambiguous"], dtype=bool)
+        cuts.append(Cut("ambiguous pair", ambiguous, "unset crossmatch.drop_ambiguous"))
     if selection.classes is not None:
-        cuts.append(Cut("class", ~np.isin(texts(stars, "class"), selection.classes)))
-    cuts.append(Cut("extinction error not positive", ~(error > 0)))
+        other = ~np.isin(texts(stars, "class"), selection.classes)
+        found = ", ".join(
+            sorted({name or "(none)" for name in texts(stars, "class").tolist()})[:12]
+        )
+        cuts.append(Cut("class", other, f"selection.classes; the stars' classes are: {found}"))
+    remedy = _IN_FILE.format("extinction_error")
+    cuts.append(Cut("extinction error not positive", ~(error > 0), remedy))
     if selection.max_extinction_error_mag is not None:
-        cuts.append(Cut("extinction error", error > selection.max_extinction_error_mag))
-    cuts.append(Cut("no parallax", ~np.isfinite(distance)))
+        large = error > selection.max_extinction_error_mag
+        cuts.append(Cut("extinction error", large, "raise selection.max_extinction_error_mag"))
+    remedy = "see the column `parallax` of the file of catalogues.astrometry"
+    cuts.append(Cut("no parallax", ~np.isfinite(distance), remedy))
     if selection.max_parallax_disagreement_sigma is not None:
         sigmas = np.abs(parallax_disagreement(matched, selection.parallax_zero_point_mas))
-        cuts.append(
-            Cut("parallax disagreement", sigmas > selection.max_parallax_disagreement_sigma)
-        )
-    relative = distance_error / distance
-    cuts.append(Cut("distance error", ~(relative <= selection.max_relative_distance_error)))
+        apart = sigmas > selection.max_parallax_disagreement_sigma
+        remedy = "raise selection.max_parallax_disagreement_sigma"
+        cuts.append(Cut("parallax disagreement", apart, remedy))
+    imprecise = ~(distance_error / distance <= selection.max_relative_distance_error)
+    cuts.append(Cut("distance error", imprecise, "raise selection.max_relative_distance_error"))
     if selection.max_distance_kpc is not None:
-        cuts.append(Cut("beyond the largest distance", ~(distance <= selection.max_distance_kpc)))
+        far = ~(distance <= selection.max_distance_kpc)
+        cuts.append(Cut("beyond the largest distance", far, "raise selection.max_distance_kpc"))
     if box.ndim == 2:
         off_plane = np.abs(_galactic_deg(matched)[1]) > _OFF_PLANE_DEG
-        cuts.append(Cut("off the plane", off_plane))
+        cuts.append(Cut("off the plane", off_plane, "give box.half_widths_kpc three numbers"))
     towards = directions(stars["l"].value, stars["b"].value)[:, : box.ndim]
     reach = selection.box_fraction * np.array(box.half_widths_kpc)
     outside = ~(np.abs(towards * distance[:, None]) <= reach).all(axis=1)
-    cuts.append(Cut("outside the used part of the box", outside))
+    cuts.append(Cut("outside the used part of the box", outside, "raise box.half_widths_kpc"))
     return cuts
 
 
