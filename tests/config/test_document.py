@@ -59,7 +59,7 @@ def test_all_models_are_reached(repository):
     "line",
     [
         "| `half_widths_kpc` | list of number | kpc | **required** | 2 to 3 long, > 0 |",
-        "| `fraction` | number |  | `0.1` | > 0, < 1 | Share of the stars. |",
+        "| `fraction` | number |  | `0.1` | > 0, ≤ 0.9 | Share of the stars. |",
         "| `by` | `random`, `healpix` |  | `random` |  |",
         "| `orders` | list of list of integer |  | **required** | not empty, ≥ 1 |",
         "| `missing_motion_mas_per_yr` | number | mas / yr | `100.0` | ≥ 0 |",

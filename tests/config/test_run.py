@@ -62,13 +62,33 @@ def test_the_demo_has_what_it_must_show(repository):
         ({"mock.truth.ordr": [1]}, r"mock\.truth\.ordr: unknown key; did you mean `order`\?"),
         ({"mock.truth": {"order": [1, 1, 1]}}, r"mock\.truth: its key `kind` is missing"),
         ({"mock.truth.kind": "lumpy"}, r"mock\.truth: kind: 'lumpy' is none of 'fourier'"),
-        ({"heldout.fraction": 1.5}, r"heldout\.fraction: .*less than 1.*\(given: 1\.5\)"),
+        ({"heldout.fraction": 1.5}, r"heldout\.fraction: .*or equal to 0\.9 \(given: 1\.5\)"),
         ({"heldout.fraction": "most"}, r"heldout\.fraction: .*number.*\(given: 'most'\)"),
         ({"prior.std": float("nan")}, r"prior\.std: "),
         ({"box.half_widths_kpc": [1.0, -1.0, 0.2]}, r"box\.half_widths_kpc\[1\]: .*greater than 0"),
         ({"box.half_widths_kpc": [1.0]}, r"box\.half_widths_kpc: .*at least 2 items"),
         ({"seed": -1}, r"seed: .*greater than or equal to 0"),
-        ({"run": "../elsewhere"}, r"run: "),
+        ({"run": "../elsewhere"}, r"run: use letters, digits.*\(given: '\.\./elsewhere'\)"),
+        ({"run": "my run"}, r"run: .*no blanks"),
+        (
+            {"mock.extinction.noise_mag": "0.05 mag"},
+            r"noise_mag: this is no number: give the number alone, its unit is part of the key",
+        ),
+        ({"mock.stars.number": "many"}, r"mock\.stars\.number: this is no whole number \(given"),
+        ({"mock.stars.number": 99}, r"mock\.stars\.number = 99 is too few.*100 or more"),
+        ({"fits.fourier.orders": []}, r"fits\.fourier\.orders: is empty and needs at least 1 item"),
+        ({"fits.fourier.orders": 4}, r"fits\.fourier\.orders: this is no list"),
+        ({"fits.fourier.orders": [[900, 900, 400]]}, r"orders\[0\] asks for a grid of .*lower it"),
+        (
+            {"rays.production.oversampling": 8, "fits.fourier.orders": [[100, 100, 100]]},
+            r"orders\[0\] asks for a grid of 4\.1e\+09 cells",
+        ),
+        ({"map.cells": [2000, 2000, 2000]}, r"map\.cells asks for a grid of 8e\+09 cells"),
+        ({"mock.truth.order": [900, 900, 400]}, r"mock\.truth\.order asks for a grid"),
+        (
+            {"selection.max_distance_kpc": 1.5},
+            r"selection\.max_distance_kpc = 1\.5 is beyond the corners .*1\.43 kpc",
+        ),
         (
             {"fits.fourier.orders": [[4, 4, 1], [2, 2, 1]]},
             r"fits\.fourier: orders must rise on every axis, but \[2, 2, 1\] follows \[4, 4, 1\]",
@@ -86,7 +106,7 @@ def test_the_demo_has_what_it_must_show(repository):
             r"mock\.stars: the fractions of the classes sum to 0\.4; make them sum to 1",
         ),
         ({"selection.classes": ["Q"]}, r"selection\.classes: no mock star is of class 'Q'"),
-        ({"mock": None}, r"give either `mock`.*or `catalogues`"),
+        ({"mock": None}, r"  give `mock` .*or `catalogues` \(real stars\)\n"),
         (
             {"prior.mean": {"kind": "vertical", "knots_kpc": [0.1, 0.2, 0.3]}},
             r"prior\.mean: knots_kpc must start at 0 and rise",
@@ -191,6 +211,11 @@ REAL = {
 }
 
 
+def test_stars_come_from_one_source():
+    with pytest.raises(ConfigError, match="not both; leave one"):
+        parse(_with({"catalogues": REAL, "selection.max_distance_kpc": 0.1}))
+
+
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
@@ -240,6 +265,8 @@ def test_missing_files_are_named(tmp_path, monkeypatch):
     ("text", "message"),
     [
         ("run: [", "not readable as YAML"),
+        ("run: a\nbox:\n  x: 1\n  x: 2\n", "the key `x` stands here twice.*\n.*line 4"),
+        ("run: a\nseed: 1\nrun: b\n", "the key `run` stands here twice"),
         ("- 1\n- 2\n", "not a mapping"),
         ("", "not a mapping"),
         (b"\xff\xfe\x00", "not readable"),

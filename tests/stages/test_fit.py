@@ -87,7 +87,7 @@ def fit_settings(name="fourier-2x2", ndim=2, **sections):
         "run": "small",
         "seed": 1,
         "box": {"half_widths_kpc": [1.0] * ndim},
-        "mock": {"truth": {"kind": "fourier", "order": order}, "stars": {"number": 10}},
+        "mock": {"truth": {"kind": "fourier", "order": order}, "stars": {"number": 100}},
         "fits": fits | sections.pop("fits", {}),
         "rays": {"production": {"oversampling": 6, "max_error_sigma": 100}},
         "optimiser": optimiser,

@@ -144,7 +144,7 @@ class Selection(Section):
 class Heldout(Section):
     """Stars kept from every fit, to score it with."""
 
-    fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+    fraction: Annotated[float, Field(gt=0, le=0.9)] = Field(
         default=0.1, description="Share of the stars."
     )
     by: Literal["random", "healpix"] = Field(

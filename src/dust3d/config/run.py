@@ -1,6 +1,7 @@
 """The whole configuration of a run, and how it is read."""
 
 import difflib
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from dust3d.config.output import Map, Plots, Scores
 from dust3d.config.tree import keys_at, section_at
 from dust3d.errors import ConfigError
 
+FEWEST_MOCK_STARS = 100
+MOST_CELLS = 2_000_000_000
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
 
 class Config(Section):
     """A run: everything that decides its numbers and pictures."""
 
     run: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        pattern=_NAME,
         description="Name; all its files go to results/NAME/.",
     )
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of every random number.")
@@ -47,10 +52,38 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _one_source_of_stars(self):
-        if (self.mock is None) == (self.catalogues is None):
+        if self.mock is None and self.catalogues is None:
+            raise ValueError("give `mock` (a simulated sky) or `catalogues` (real stars)")
+        if self.mock is not None and self.catalogues is not None:
             raise ValueError(
-                "give either `mock` (a simulated sky) or `catalogues` (real stars), not both"
+                "give `mock` (a simulated sky) or `catalogues` (real stars), not both; "
+                "leave one of the two sections out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _mocks_have_stars(self):
+        if self.mock is not None and self.mock.stars.number < FEWEST_MOCK_STARS:
+            raise ValueError(
+                f"mock.stars.number = {self.mock.stars.number} is too few to fit and to score; "
+                f"make it {FEWEST_MOCK_STARS} or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _grids_fit_into_memory(self):
+        fine = self.rays.production.oversampling or 1.0
+        grids: dict[str, float] = {"map.cells": math.prod(self.map.cells)}
+        for i, order in enumerate(self.fits.fourier.orders):
+            grids[f"fits.fourier.orders[{i}]"] = math.prod(2 * fine * m for m in order)
+        if self.mock is not None and isinstance(self.mock.truth, FourierTruth):
+            grids["mock.truth.order"] = math.prod(2 * m for m in self.mock.truth.order)
+        for key, cells in grids.items():
+            if cells > MOST_CELLS:
+                raise ValueError(
+                    f"{key} asks for a grid of {cells:.2g} cells, more than the {MOST_CELLS:.2g} "
+                    "that fit into memory; lower it"
+                )
         return self
 
     @model_validator(mode="after")
@@ -92,6 +125,12 @@ class Config(Section):
                 f"so make every half-width at least {1.5 * reach:g} or take nearer stars only"
             )
         if self.mock is not None:
+            corner = math.hypot(*self.box.half_widths_kpc)
+            if reach is not None and reach > corner:
+                raise ValueError(
+                    f"selection.max_distance_kpc = {reach:g} is beyond the corners of the mock's "
+                    f"box ({corner:.3g} kpc away); lower it, or leave it out to take all stars"
+                )
             extent = self.mock.stars.placement.extent
             if extent > self.selection.box_fraction:
                 raise ValueError(
@@ -291,6 +330,19 @@ def _known_keys(location: tuple[str | int, ...]) -> list[str]:
     return sorted(section.model_fields) if section is not None else []
 
 
+_NUMBERS = ("float_parsing", "int_parsing")
+_PLAIN = {
+    "float_parsing": "this is no number",
+    "float_type": "this is no number; give one",
+    "int_parsing": "this is no whole number",
+    "int_type": "this is no whole number; give one",
+    "int_from_float": "this is no whole number; give one",
+    "tuple_type": "this is no list; give one in brackets, [..., ...]",
+    "string_pattern_mismatch": "use letters, digits, `_`, `.` and `-` only, a letter or a digit "
+    "first, and no blanks",
+}
+
+
 def _sentence(item: Any) -> str:
     """What is wrong and what to do, from one of pydantic's errors."""
     kind, given = item["type"], item.get("input")
@@ -305,7 +357,13 @@ def _sentence(item: Any) -> str:
         return f"kind: {item['ctx']['tag']!r} is none of {item['ctx']['expected_tags']}"
     if kind == "invalid_key":
         return f"the key {given!r} is no text; quote it (YAML reads on, off, yes and no as logical)"
-    message = re.sub(r"^Value error, ", "", item["msg"])
+    message = _PLAIN.get(kind) or re.sub(r"^Value error, ", "", item["msg"])
+    if kind == "too_short":
+        found, wanted = item["ctx"]["actual_length"], item["ctx"]["min_length"]
+        has = f"has {found} of" if found else "is empty and needs"
+        message = f"{has} at least {wanted} item{'s' if wanted > 1 else ''}; add what is missing"
+    if kind in _NUMBERS and isinstance(given, str) and re.match(r"\s*[-+]?\.?\d", given):
+        message = f"{message}: give the number alone, its unit is part of the key's name"
     plain = isinstance(given, str | int | float | bool)
     return message + (f" (given: {given!r})" if plain else "")
 
@@ -336,6 +394,42 @@ def parse(content: Any, origin: str = "config") -> Config:
         raise ConfigError(_explain(error, origin)) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain YAML in which no key stands twice: of two values one would be ignored."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node."""
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key `{key.value}` stands here twice", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: str | Path) -> Any:
+    """Read a YAML file in which no key stands twice, and check nothing else.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or is not YAML, or a key in it stands twice.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8") as file:
+            return yaml.load(file, _Loader)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such file; name a configuration, such as config/config.yaml"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}; mend the file there") from None
+
+
 def load(path: str | Path) -> Config:
     """Read and check a configuration file.
 
@@ -344,11 +438,4 @@ def load(path: str | Path) -> Config:
     ConfigError
         If the file is missing, is not YAML, or a key in it is wrong.
     """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from None
-    return parse(content, str(path))
+    return parse(read(path), str(path))
