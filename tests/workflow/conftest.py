@@ -69,9 +69,9 @@ class Project:
             script.write_text(STUB)
         self.config = yaml.safe_load((folder / "config" / "test.yaml").read_text())
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Run Snakemake here, with the package of this copy."""
-        return snakemake(self.folder, *arguments, source=self.folder / "src")
+    def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess:
+        """Run Snakemake here or from another folder, with the package of this copy."""
+        return snakemake(folder or self.folder, *arguments, source=self.folder / "src")
 
     def run_config(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess:
         """Run Snakemake with a configuration."""
@@ -131,8 +131,10 @@ class Run:
 
     def snakemake(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess:
         """Run Snakemake on it once more, or on a copy of it."""
+        folder = folder or self.folder
         return snakemake(
-            folder or self.folder,
+            folder,
+            *("--directory", str(folder)),
             *("--snakefile", str(self._snakefile), "--configfile", str(self.config_path)),
             *arguments,
         )

@@ -94,3 +94,21 @@ def test_one_value_can_be_changed_on_the_command_line(finished):
     assert done.returncode == 0, done.stderr
     assert "results/mine/comparison.csv" in done.stdout
     assert "results/demo" not in done.stdout
+
+
+def test_a_key_that_stands_twice_is_refused(finished):
+    path = finished.folder / "twice.yaml"
+    path.write_text(yaml.safe_dump(finished.config) + "seed: 2\n")
+    message = _refused(finished.run("--configfile", str(path), "-n"))
+    assert "twice.yaml: not readable as YAML: the key `seed` stands here twice" in message
+
+
+def test_elsewhere_it_runs_only_if_a_folder_is_named(finished, tmp_path):
+    arguments = ["--snakefile", str(finished.folder / "workflow" / "Snakefile"), "-n"]
+    arguments += ["--configfile", str(finished.folder / "changed.yaml")]
+    finished.run_config(finished.config, "-n")
+    message = _refused(finished.run(*arguments, folder=tmp_path))
+    assert f"{tmp_path}: not the project's root" in message
+    assert f"run from {finished.folder}, or add --directory" in message
+    done = finished.run(*arguments, "--directory", str(tmp_path), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
