@@ -359,7 +359,18 @@ def test_astrometry_may_have_reddenings_that_nobody_uses(tmp_path):
     table = gaia()
     table["ebpminrp_gspphot"] = [0.1, 0.2, 0.3] * u.mag
     path = written(table, tmp_path / "stars.fits")
-    assert "extinction" not in ingest(catalogue(path), "astrometry").colnames
+    ingest(catalogue(path), "astrometry")
+
+
+def test_only_the_extinction_catalogue_gives_extinctions_and_classes(tmp_path):
+    table = gaia()
+    table["A_V"] = [0.1, 0.2, 0.3]  # without a unit, which nobody asks for
+    table["class"] = ["QSO", "STAR", "STAR"]
+    path = written(table, tmp_path / "stars.fits")
+    read = ingest(catalogue(path), "astrometry")
+    assert read.colnames == gaia().colnames
+    with pytest.raises(TableError, match=r"`columns\.extinction` .* move it to catalogues\.ext"):
+        ingest(catalogue(path, columns={"extinction": "A_V"}), "astrometry")
 
 
 @pytest.mark.parametrize(
@@ -402,8 +413,12 @@ def test_stars_that_move_fast_or_hide_well_are_no_mistakes(tmp_path):
     table["pmra"] = [999.0, -10326.0, 3.0] * u.mas / u.yr
     table["parallax"] = [-99.0, 768.0, 1.0] * u.mas
     table["parallax_error"] = [50.0, 0.1, 0.1] * u.mas
-    table["A_V"] = [40.0, -0.5, -9.0] * u.mag
     ingest(catalogue(written(table, tmp_path / "stars.fits")), "astrometry")
+
+
+def test_extinctions_of_either_sign_and_any_likely_size_pass(tmp_path):
+    path = with_column(tmp_path, "A_V", [40.0, -0.5, -9.0])
+    ingest(catalogue(path), "extinction")
 
 
 @pytest.mark.parametrize(

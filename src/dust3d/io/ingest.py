@@ -37,6 +37,8 @@ _REQUIRED: dict[Role, tuple[str, ...]] = {
     "astrometry": ("ra", "dec", "parallax", "parallax_error"),
     "extinction": ("ra", "dec"),
 }
+_OF_EXTINCTION = ("extinction", "extinction_error", "class")
+"""Taken from the extinction catalogue alone: of two, nobody would know which was mapped."""
 
 
 def ingest(catalogue: Catalogue, role: Role) -> QTable:
@@ -127,6 +129,11 @@ def _meanings(path: Path, present: list[str], mapped: dict[str, str], role: Role
     """Our name -> the file's, from the configuration first, then from common names."""
     for ours, theirs in mapped.items():
         _refuse_misspelt(path, ours)
+        if role == "astrometry" and ours in _OF_EXTINCTION:
+            raise TableError(
+                f"{path}: `columns.{ours}` stands under catalogues.astrometry, where it is not "
+                "used; move it to catalogues.extinction, which may name the same file"
+            )
         if theirs not in present:
             raise TableError(
                 f"{path}: no column {theirs!r}, which `columns.{ours}` names; the file has: "
@@ -135,7 +142,7 @@ def _meanings(path: Path, present: list[str], mapped: dict[str, str], role: Role
     names = dict(mapped)
     aliases = {ID_COLUMNS[role]: ID_ALIASES[role], **ALIASES}
     for ours, others in aliases.items():
-        if ours in names:
+        if ours in names or (role == "astrometry" and ours in _OF_EXTINCTION):
             continue
         candidates = [ours] if ours in present else [name for name in others if name in present]
         if len(candidates) > 1:
