@@ -71,7 +71,7 @@ class NodeSightlines:
 
 
 class OdeSightlines:
-    """Reference rays: the neural ODE of each star, solved adaptively; no second moment."""
+    """Reference rays: the neural ODE of each star, solved adaptively."""
 
     def __init__(self, positions: np.ndarray, rows: np.ndarray, settings: ReferenceRays, dtype):
         self.batches, self.settings = len(rows), settings
@@ -97,12 +97,3 @@ class _Doubled(Field):
 
     def at(self, positions):
         return 2 * self.inner.at(positions)
-
-
-__all__ = [
-    "GridSightlines",
-    "NodeSightlines",
-    "OdeSightlines",
-    "batch_rows",
-    "stars_of",
-]

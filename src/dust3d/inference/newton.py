@@ -5,6 +5,7 @@ metric is M = 1 + J^T W J, W the Fisher information of the likelihood about the
 two; a step is M^-1 grad ln p, shortened until ln p rises.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -13,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg as sl
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from dust3d.inference.batches import NodeSightlines, stars_of
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.prior import Xi
 from dust3d.inference.target import Target
@@ -63,64 +65,43 @@ class NewtonProblem:
     def __init__(self, target: Target, observations: Observations, nodes: int, like: Xi):
         flat, self._unravel = ravel_pytree(like)
         self.parameters = flat.size
-        self._target, self._nodes = target, nodes
+        self._target = target
         per_star = 8 * (nodes + 4) * self.parameters
         chunk = int(np.clip(_BYTES_PER_CHUNK // per_star, 1, len(observations)))
-        self._chunks = self._chunked(observations, chunk)
+        rows = np.arange(len(observations))
+        rows = np.concatenate([rows, np.full(-len(rows) % chunk, -1)]).reshape(-1, chunk)
+        dtype = jnp.dtype("float64")
+        self._rays = NodeSightlines(observations.positions, rows, nodes, dtype)
+        self._stars = stars_of(observations, rows, dtype)
         self._expand = eqx.filter_jit(self._expand_chunk)
         self._value = eqx.filter_jit(self._log_likelihood_chunk)
 
-    @staticmethod
-    def _chunked(observations: Observations, chunk: int) -> list[tuple[jax.Array, Stars]]:
-        rows = np.arange(len(observations))
-        pad = -len(rows) % chunk
-        rows = np.concatenate([rows, np.full(pad, -1)]).reshape(-1, chunk)
-        return [
-            (
-                jnp.asarray(observations.positions[r]),
-                Stars(
-                    jnp.asarray(observations.extinction[r]),
-                    jnp.asarray(observations.sigma[r]),
-                    jnp.asarray(observations.classes[r]),
-                    jnp.asarray(r >= 0, jnp.float64),
-                ),
-            )
-            for r in rows
-        ]
+    def _chunks(self) -> Iterator[tuple[Int[Array, ""], Stars]]:
+        """Number and stars of each chunk."""
+        for i in range(self._rays.batches):
+            yield jnp.asarray(i), jax.tree.map(lambda array, i=i: array[i], self._stars)
 
-    def _log_likelihood_chunk(self, flat, positions, stars: Stars) -> Float[Array, ""]:
-        xi = self._unravel(flat)
-        field = self._target.prior.field(xi["field"])
-        first, second = exact.moments(field, positions, nodes=self._nodes)
-        likelihood = self._target.likelihood
-        nuisance = likelihood.nuisance(xi["likelihood"])
-        mean, variance = likelihood.moments(nuisance, first, second, stars)
-        density = likelihood.log_density(stars.extinction, mean, variance)
-        return jnp.sum(stars.weight * density)
+    def _log_likelihood_chunk(
+        self, flat: Float[Array, " p"], chunk: Int[Array, ""], stars: Stars
+    ) -> Float[Array, ""]:
+        return self._target.log_likelihood(self._unravel(flat), self._rays, chunk, stars)
 
-    def _expand_chunk(self, flat, positions, stars: Stars):
+    def _expand_chunk(self, flat: Float[Array, " p"], chunk: Int[Array, ""], stars: Stars):
         """Gradient of ln L and Fisher matrix of one chunk."""
         likelihood = self._target.likelihood
 
         def outputs(flat, position, star: Stars):
             xi = self._unravel(flat)
             field = self._target.prior.field(xi["field"])
-            t, w = exact.legendre_nodes(self._nodes)
-            # `at` contracts axis by axis, and so does its derivative: few large products
-            density = jnp.exp(field.at(jnp.asarray(t)[:, None] * position))
-            distance = jnp.linalg.norm(position)
+            first, second = exact.moments(field, position[None], nodes=self._rays.nodes)
             one = jax.tree.map(lambda a: a[None], star)
-            mean, variance = likelihood.moments(
-                likelihood.nuisance(xi["likelihood"]),
-                (distance * (w @ density))[None],
-                (distance * (w @ density**2))[None],
-                one,
-            )
+            nuisance = likelihood.nuisance(xi["likelihood"])
+            mean, variance = likelihood.moments(nuisance, first, second, one)
             both = jnp.stack([mean[0], jnp.log(variance[0])])
             return both, both
 
         jacobian, values = jax.vmap(jax.jacrev(outputs, has_aux=True), (None, 0, 0))(
-            flat, positions, stars
+            flat, self._rays.positions[chunk], stars
         )
         mean, variance = values[:, 0], jnp.exp(values[:, 1])
 
@@ -138,7 +119,7 @@ class NewtonProblem:
     def log_posterior(self, flat: Float[Array, " p"]) -> float:
         """ln p, up to a constant."""
         total = float(self._target.log_prior(self._unravel(flat)))
-        return total + sum(float(self._value(flat, *chunk)) for chunk in self._chunks)
+        return total + sum(float(self._value(flat, *chunk)) for chunk in self._chunks())
 
     def gradient_and_metric(self, flat: Float[Array, " p"]) -> tuple[np.ndarray, np.ndarray]:
         """grad ln p, and M = 1 + J^T W J."""
@@ -146,7 +127,7 @@ class NewtonProblem:
             jax.grad(lambda v: self._target.log_prior(self._unravel(v)))(flat), dtype=np.float64
         )
         metric = np.eye(self.parameters)
-        for chunk in self._chunks:
+        for chunk in self._chunks():
             some_gradient, some_metric = self._expand(flat, *chunk)
             gradient += np.asarray(some_gradient)
             metric += np.asarray(some_metric)

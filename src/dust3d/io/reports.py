@@ -28,13 +28,17 @@ def read_json(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
         raise ProductError(
             f"{path}: damaged or not JSON ({error}); delete it and make it again"
         ) from error
+    _require(path, content, keys)
+    return content
+
+
+def _require(path: str | Path, content: Any, keys: Sequence[str]) -> None:
     for key in keys:
         inner = content
         for part in key.split("."):
             if not isinstance(inner, dict) or part not in inner:
                 raise ProductError(f"{path}: lacks the key `{key}`; delete it and make it again")
             inner = inner[part]
-    return content
 
 
 def read_scores(path: str | Path) -> dict[str, Any]:
@@ -48,5 +52,6 @@ def read_scores(path: str | Path) -> dict[str, Any]:
     needed = ["name", "parameters", "heldout.log_predictive_density.mean"]
     scores = read_json(path, needed)
     if scores.get("recovery"):
-        read_json(path, ["recovery.correlation", *(f"recovery.shells.{key}" for key in _SHELLS)])
+        shells = [f"recovery.shells.{key}" for key in _SHELLS]
+        _require(path, scores, ["recovery.correlation", *shells])
     return scores
