@@ -11,7 +11,7 @@ from dust3d.observations import Observations
 from dust3d.rays import nodes as exact
 from dust3d.rays import ode
 from dust3d.rays.grid import Grid, ln_density_on
-from dust3d.rays.product import RayMatrix
+from dust3d.rays.product import RayMatrix, ResidentRays
 from dust3d.rays.weights import ray_weights
 
 
@@ -42,7 +42,7 @@ class GridSightlines:
     ):
         self.batches, self.grid, self.dtype = len(rows), grid, dtype
         weights = ray_weights(positions, grid, step_voxels)
-        self.matrix = RayMatrix([weights[batch] for batch in rows])
+        self.matrix = RayMatrix(ResidentRays(weights[batch] for batch in rows))
 
     def moments(
         self, field: Field, batch: Int[Array, ""], second: bool
