@@ -15,7 +15,7 @@ from dust3d.fields.modes import fourier_modes
 from dust3d.fields.sum import SumField
 from dust3d.inference import accuracy
 from dust3d.inference.accuracy import ray_accuracy, settle_nodes
-from dust3d.inference.batches import batch_rows
+from dust3d.inference.batches import Batches, batch_rows
 from dust3d.inference.build import sightlines_for
 from dust3d.rays.nodes import extinctions
 
@@ -61,7 +61,9 @@ def measured(stars, oversampling, size=0.3):
     settings = fit_settings(ORDER, rays=rays)
     rows = batch_rows(len(stars), 25, np.random.default_rng(0))
     lines = sightlines_for(settings, stars.positions, rows)
-    found = ray_accuracy(field(size), lines, rows, stars, first_nodes=16, limit_sigma=0.01, seed=1)
+    batches = Batches(lines, stars, rows, settings.dtype)
+    ordered = stars.take(rows[rows >= 0])
+    found = ray_accuracy(field(size), batches, ordered, first_nodes=16, limit_sigma=0.01)
     return found, lines, rows
 
 

@@ -15,9 +15,13 @@ class Walker:
 
     def __init__(self, epochs=4, batches=3, spoil=None):
         self.epochs, self.batches, self.seen, self.spoil = epochs, batches, [], spoil
+        self.prefetched = []
 
     def start(self, parameters):
         return np.zeros(())
+
+    def prefetch(self, batch):
+        self.prefetched.append(batch)
 
     def step(self, parameters, state, batch, step):
         self.seen.append((step, batch))
@@ -60,6 +64,9 @@ def test_every_epoch_visits_every_batch_once_in_an_order_of_its_own():
     epochs = [tuple(b for _, b in seen[i : i + 3]) for i in range(0, 12, 3)]
     assert all(sorted(epoch) == [0, 1, 2] for epoch in epochs)
     assert len(set(epochs)) > 1
+    # each batch but the first of an epoch is asked for before its step
+    following = [batch for epoch in epochs for batch in epoch[1:]]
+    assert recipe.methods[0].prefetched == following
     again = TwoPhases()
     walked(again)
     assert again.methods[0].seen == seen

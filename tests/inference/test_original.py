@@ -9,7 +9,7 @@ from tests.inference.small import fit_settings, observations
 from dust3d.config import run as config
 from dust3d.config.optimiser import Original, OriginalStage
 from dust3d.fields.modes import fourier_modes, wavenumbers
-from dust3d.inference.batches import NodeSightlines, batch_rows, stars_of
+from dust3d.inference.batches import Batches, NodeSightlines, batch_rows
 from dust3d.inference.loop import Fit, Hooks, walk
 from dust3d.inference.original import MomentumSGD, at_order, field_of, random_start, staircase
 from dust3d.inference.recipes import OriginalRecipe
@@ -121,7 +121,7 @@ def test_steps_are_those_of_the_twin():
     a_stage = stage()
     settings = Original(kind="original", clip_norm=1.5, stages=(a_stage,))
     rays = NodeSightlines(stars.positions, rows, NODES, FLOAT)
-    sgd = MomentumSGD(a_stage, settings, rays, stars_of(stars, rows, FLOAT), BOX, True, FLOAT)
+    sgd = MomentumSGD(a_stage, settings, Batches(rays, stars, rows, FLOAT), BOX, True, FLOAT)
     twin = Twin(stars, rows, a_stage, settings)
     coefficients = random_start(jax.random.key(0), (2, 2), BOX, True, settings, FLOAT)
     flat = np.concatenate([coefficients[n] for n in ("cos", "sin")] + [[0.0]])

@@ -10,11 +10,15 @@ from tests.inference.small import FULL_LIKELIHOOD, fit_settings, observations, w
 
 from dust3d.config.optimiser import Adam as AdamSettings
 from dust3d.inference.adam import Adam
-from dust3d.inference.batches import batch_rows, stars_of
+from dust3d.inference.batches import Batches, batch_rows, stars_of
 from dust3d.inference.build import sightlines_for, target_for
 
 METHODS = ["production", "exact", "reference"]
 FLOAT = jnp.dtype("float64")
+
+
+def problem_rows(n=10, batch=4):
+    return batch_rows(n, batch, np.random.default_rng(3))
 
 
 def problem(method, *, likelihood=None, batch=4, stars=None, **options):
@@ -28,7 +32,7 @@ def problem(method, *, likelihood=None, batch=4, stars=None, **options):
     settings = fit_settings(rays=rays, likelihood=likelihood, **options)
     stars = observations() if stars is None else stars
     target = target_for(settings, len(stars.class_names), 1, settings.dtype)
-    rows = batch_rows(len(stars), batch, np.random.default_rng(3))
+    rows = problem_rows(len(stars), batch)
     rays = sightlines_for(settings, stars.positions, rows)
     batches = stars_of(stars, rows, settings.dtype)
     return target, rays, batches, white(target.start(jax.random.key(0)))
@@ -135,7 +139,8 @@ def test_single_precision_stays_single_in_networks():
 def test_adam_takes_the_steps_of_the_paper_on_a_cosine_schedule():
     target, rays, batches, xi = problem("production")
     epochs, (first, last) = 2, (0.05, 0.001)
-    adam = Adam(target, rays, batches, AdamSettings(epochs=epochs, learning_rate=(first, last)))
+    whole = Batches(rays, observations(), problem_rows(), FLOAT)
+    adam = Adam(target, whole, AdamSettings(epochs=epochs, learning_rate=(first, last)))
     assert (adam.epochs, adam.batches) == (2, 3)
     flat, unravel = ravel_pytree(xi)
 

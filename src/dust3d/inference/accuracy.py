@@ -7,7 +7,7 @@ import numpy as np
 
 from dust3d.errors import FitError
 from dust3d.fields.base import Field
-from dust3d.inference.target import Sightlines
+from dust3d.inference.batches import Batches
 from dust3d.keys import generator_for
 from dust3d.observations import Observations
 from dust3d.rays.nodes import extinctions
@@ -84,36 +84,30 @@ def settle_nodes(
 
 def ray_accuracy(
     field: Field,
-    rays: Sightlines,
-    rows: np.ndarray,
-    observations: Observations,
+    batches: Batches,
+    sample: Observations,
     *,
     first_nodes: int,
     limit_sigma: float,
-    seed: int,
 ) -> RayAccuracy:
-    """Compare the rays that a fit used with exact ones, on a sample of the stars.
+    """Compare rays as a fit uses them with exact ones.
 
     Parameters
     ----------
     field
         The fitted field.
-    rays, rows
-        The fit's sightlines, and the star of each row of each batch (-1: none).
-    observations
-        The stars.
+    batches
+        A sample of the stars, with sightlines made as the fit's.
+    sample
+        The same stars, in the order of the batches.
     first_nodes, limit_sigma
         As for `settle_nodes`.
-    seed
-        The run's seed.
     """
-    sample = sample_rows(len(observations), seed)
-    found = np.zeros(len(observations))
-    for batch, members in enumerate(rows):
-        values, _ = rays.moments(field, jnp.asarray(batch), False)
-        found[members[members >= 0]] = np.asarray(values)[members >= 0]
-    some = observations.take(sample)
-    nodes, nodes_error, exact = settle_nodes(field, some, first_nodes, limit_sigma)
-    error = np.abs(found[sample] - exact) / some.sigma
+    parts = []
+    for rays, batch, stars in batches.walk():
+        values, _ = rays.moments(field, batch, False)
+        parts.append(np.asarray(values)[np.asarray(stars.weight) > 0])
+    nodes, nodes_error, exact = settle_nodes(field, sample, first_nodes, limit_sigma)
+    error = np.abs(np.concatenate(parts) - exact) / sample.sigma
     median, p99 = np.percentile(error, [50, 99])
     return RayAccuracy(nodes, nodes_error, float(median), float(p99))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from dust3d.config.optimiser import Adam as AdamSettings
+from dust3d.inference.batches import Batches
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.prior import Xi
 from dust3d.inference.target import Sightlines, Target
@@ -20,30 +21,28 @@ class Adam:
     ----------
     target
         The posterior.
-    rays
-        Sightlines to the stars, in batches.
-    stars
-        The measured stars, arrays of shape (batches, size).
+    batches
+        The stars and the sightlines to them.
     settings
         The section `optimiser.method` of the configuration.
     """
 
-    def __init__(self, target: Target, rays: Sightlines, stars: Stars, settings: AdamSettings):
-        self.epochs, self.batches = settings.epochs, rays.batches
+    def __init__(self, target: Target, batches: Batches, settings: AdamSettings):
+        self.epochs, self.batches = settings.epochs, batches.count
+        self._stars = batches
         first, last = settings.learning_rate
         schedule = optax.cosine_decay_schedule(
             first, self.epochs * self.batches, alpha=last / first
         )
         self._optimiser = optax.adam(schedule, b2=settings.b2)
-        number = jnp.sum(stars.weight)
+        number = batches.number
 
-        def loss(xi: Xi, batch: jax.Array):
-            some = jax.tree.map(lambda array: array[batch], stars)
-            likelihood = target.log_likelihood(xi, rays, batch, some) / jnp.sum(some.weight)
+        def loss(xi: Xi, rays: Sightlines, batch: jax.Array, stars: Stars):
+            likelihood = target.log_likelihood(xi, rays, batch, stars) / jnp.sum(stars.weight)
             return -likelihood - target.log_prior(xi) / number, likelihood
 
-        def step(xi: Xi, state: Any, batch: jax.Array):
-            (value, likelihood), gradient = jax.value_and_grad(loss, has_aux=True)(xi, batch)
+        def step(xi: Xi, state: Any, *batch: Any):
+            (value, likelihood), gradient = jax.value_and_grad(loss, has_aux=True)(xi, *batch)
             updates, state = self._optimiser.update(gradient, state, xi)
             return optax.apply_updates(xi, updates), state, value, likelihood
 
@@ -53,6 +52,10 @@ class Adam:
         """Zero moments."""
         return self._optimiser.init(parameters)
 
+    def prefetch(self, batch: int) -> None:
+        """Begin to make the stars of a later step ready."""
+        self._stars.prefetch(batch)
+
     def step(self, parameters: Xi, state: Any, batch: int, step: int):
         """One step on one batch."""
-        return self._step(parameters, state, jnp.asarray(batch))
+        return self._step(parameters, state, *self._stars.at(batch))

@@ -1,5 +1,13 @@
-"""Stars in batches of one size, and the sightlines to them by each of the three paths."""
+"""Stars in batches of one size, and the sightlines to them by each of the three paths.
 
+What differs from batch to batch is an argument of every compiled step, never a
+constant of it: `Batches.walk` hands out sightlines, number and stars of each batch.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -7,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from dust3d.config.model import ReferenceRays
 from dust3d.fields.base import Field
 from dust3d.inference.likelihood import Stars
+from dust3d.inference.target import Sightlines
 from dust3d.observations import Observations
 from dust3d.rays import nodes as exact
 from dust3d.rays import ode
@@ -14,14 +23,23 @@ from dust3d.rays.grid import Grid, ln_density_on
 from dust3d.rays.product import RayMatrix, ResidentRays
 from dust3d.rays.weights import ray_weights
 
+Batch = tuple[Sightlines, Int[Array, ""], Stars]
 
-def batch_rows(n: int, batch: int, generator: np.random.Generator) -> np.ndarray:
-    """Rows of each batch in random order, shape (batches, size); -1 fills the last one up."""
+
+def rows_in_order(n: int, batch: int) -> np.ndarray:
+    """Rows of each batch as they stand, shape (batches, size); -1 fills the last one up."""
     batches = max(1, int(np.ceil(n / batch)))
     size = int(np.ceil(n / batches))
     rows = np.full(batches * size, -1)
-    rows[:n] = generator.permutation(n)
+    rows[:n] = np.arange(n)
     return rows.reshape(batches, size)
+
+
+def batch_rows(n: int, batch: int, generator: np.random.Generator) -> np.ndarray:
+    """Rows of each batch in random order, shape (batches, size); -1 fills the last one up."""
+    rows = rows_in_order(n, batch)
+    rows.reshape(-1)[:n] = generator.permutation(n)
+    return rows
 
 
 def stars_of(observations: Observations, rows: np.ndarray, dtype: jnp.dtype) -> Stars:
@@ -34,8 +52,53 @@ def stars_of(observations: Observations, rows: np.ndarray, dtype: jnp.dtype) -> 
     )
 
 
-class GridSightlines:
+class Batches:
+    """Measured stars in batches of one size, and the sightlines to them.
+
+    Parameters
+    ----------
+    rays
+        Sightlines to all batches.
+    observations
+        The stars.
+    rows
+        Rows of each batch, shape (batches, size); -1 fills up.
+    dtype
+        Precision of the stars.
+    """
+
+    def __init__(self, rays: Sightlines, observations: Observations, rows: np.ndarray, dtype: Any):
+        self.rays, self.number = rays, len(observations)
+        self.count, self.size = rows.shape
+        self._stars = [stars_of(observations, some, dtype) for some in rows]
+
+    def stars(self, batch: int) -> Stars:
+        """The measured stars of one batch, arrays of shape (size,); weight 0 fills up."""
+        return self._stars[batch]
+
+    def prefetch(self, batch: int) -> None:
+        """Begin to make a batch ready; all of these are."""
+
+    def at(self, batch: int) -> Batch:
+        """Sightlines, the number of the batch among them, and stars: arguments of a step."""
+        return self.rays, jnp.asarray(batch), self.stars(batch)
+
+    def walk(self, order: Iterable[int] | None = None) -> Iterator[Batch]:
+        """All batches, in a given order or as they come, the next one being made ready."""
+        numbers = list(range(self.count) if order is None else order)
+        for batch, following in zip(numbers, [*numbers[1:], None], strict=True):
+            if following is not None:
+                self.prefetch(following)
+            yield self.at(batch)
+
+
+class GridSightlines(eqx.Module):
     """Production rays: the density on a grid, times a sparse matrix per batch."""
+
+    matrix: RayMatrix
+    batches: int = eqx.field(static=True)
+    grid: Grid = eqx.field(static=True)
+    dtype: Any = eqx.field(static=True)
 
     def __init__(
         self, positions: np.ndarray, rows: np.ndarray, grid: Grid, step_voxels: float, dtype
@@ -56,8 +119,12 @@ class GridSightlines:
         return both[:, 0], both[:, 1]
 
 
-class NodeSightlines:
+class NodeSightlines(eqx.Module):
     """Exact rays: Gauss-Legendre nodes on each."""
+
+    positions: Float[Array, "batches size ndim"]
+    batches: int = eqx.field(static=True)
+    nodes: int = eqx.field(static=True)
 
     def __init__(self, positions: np.ndarray, rows: np.ndarray, nodes: int, dtype):
         self.batches, self.nodes = len(rows), nodes
@@ -70,8 +137,12 @@ class NodeSightlines:
         return exact.moments(field, self.positions[batch], nodes=self.nodes)
 
 
-class OdeSightlines:
+class OdeSightlines(eqx.Module):
     """Reference rays: the neural ODE of each star, solved adaptively."""
+
+    positions: Float[Array, "batches size ndim"]
+    batches: int = eqx.field(static=True)
+    settings: ReferenceRays = eqx.field(static=True)
 
     def __init__(self, positions: np.ndarray, rows: np.ndarray, settings: ReferenceRays, dtype):
         self.batches, self.settings = len(rows), settings

@@ -1,11 +1,13 @@
 """From the configuration of a fit to its prior, target and sightlines."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
 from dust3d.config.model import VerticalMean
 from dust3d.fields.modes import fourier_modes
-from dust3d.inference.batches import GridSightlines, NodeSightlines, OdeSightlines
+from dust3d.inference.batches import Batches, GridSightlines, NodeSightlines, OdeSightlines
 from dust3d.inference.likelihood import Likelihood
 from dust3d.inference.prior import (
     ConstantMeanPrior,
@@ -18,6 +20,7 @@ from dust3d.inference.prior import (
 from dust3d.inference.settings import FitSettings
 from dust3d.inference.target import Sightlines, Target
 from dust3d.keys import key_for
+from dust3d.observations import Observations
 
 
 def mean_prior(settings: FitSettings, dtype) -> ConstantMeanPrior | VerticalMeanPrior:
@@ -109,3 +112,11 @@ def sightlines_for(
         nodes = settings.first_nodes(reach, order) * 2**refinements
         return NodeSightlines(positions, rows, nodes, dtype)
     return OdeSightlines(positions, rows, rays.reference, dtype)
+
+
+def batches_for(
+    settings: FitSettings, observations: Observations, rows: np.ndarray, **options: Any
+) -> Batches:
+    """Stars in batches with their sightlines; `options` as for `sightlines_for`."""
+    rays = sightlines_for(settings, observations.positions, rows, **options)
+    return Batches(rays, observations, rows, settings.dtype)

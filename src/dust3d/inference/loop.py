@@ -26,6 +26,10 @@ class Method(Protocol):
         """The optimiser's first state."""
         ...
 
+    def prefetch(self, batch: int) -> None:
+        """Begin to make the stars of a later step ready."""
+        ...
+
     def step(
         self, parameters: Parameters, state: Any, batch: int, step: int
     ) -> tuple[Parameters, Any, float, float]:
@@ -138,13 +142,18 @@ def _epoch(method: Method, fit: Fit, seed: int) -> tuple[float, float]:
     """
     purpose = f"batches of phase {fit.phase}, epoch {fit.epoch}"
     losses, scores = [], []
-    for i, batch in enumerate(generator_for(seed, purpose).permutation(method.batches)):
+    order = generator_for(seed, purpose).permutation(method.batches).tolist()
+    for i, batch in enumerate(order):
         number = fit.epoch * method.batches + i
+        for following in order[i + 1 : i + 2]:
+            method.prefetch(following)
         fit.parameters, fit.state, loss, score = method.step(
-            fit.parameters, fit.state, int(batch), number
+            fit.parameters, fit.state, batch, number
         )
         losses.append(loss)
         scores.append(score)
+        # steps are dispatched ahead of time: batches must not pile up in memory
+        jax.block_until_ready(losses[max(0, i - 1)])
     return float(np.mean(losses)), float(np.mean(scores))
 
 

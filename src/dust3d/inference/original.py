@@ -22,6 +22,7 @@ from dust3d.fields.fourier import FourierField, change_order
 from dust3d.fields.mean import ConstantMean
 from dust3d.fields.modes import fourier_modes, wavenumbers
 from dust3d.fields.sum import SumField
+from dust3d.inference.batches import Batches
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.target import Sightlines
 
@@ -83,8 +84,8 @@ class MomentumSGD:
     ----------
     stage, settings
         The stage and what all stages share.
-    rays, stars
-        Sightlines and measured stars in batches.
+    batches
+        The stars and the sightlines to them.
     half_widths, ball
         Of the field.
     """
@@ -93,13 +94,13 @@ class MomentumSGD:
         self,
         stage: OriginalStage,
         settings: OriginalSettings,
-        rays: Sightlines,
-        stars: Stars,
+        batches: Batches,
         half_widths: Sequence[float],
         ball: bool,
         dtype: jnp.dtype,
     ):
-        self.epochs, self.batches = stage.epochs, rays.batches
+        self.epochs, self.batches = stage.epochs, batches.count
+        self._stars = batches
         steps = self.epochs * self.batches
         rates = jnp.asarray(staircase(*stage.learning_rate, stage.drops, steps), dtype)
         weights = jnp.asarray(10 ** np.linspace(*stage.log10_weight, steps), dtype)
@@ -110,19 +111,24 @@ class MomentumSGD:
             optax.sgd(lambda count: rates[count], momentum=settings.momentum),
         )
 
-        def loss(coefficients: Coefficients, batch: jax.Array, step: jax.Array):
-            some = jax.tree.map(lambda array: array[batch], stars)
+        def loss(
+            coefficients: Coefficients,
+            step: jax.Array,
+            rays: Sightlines,
+            batch: jax.Array,
+            stars: Stars,
+        ):
             field = field_of(coefficients, stage.order, half_widths, ball)
             extinction, _ = rays.moments(field, batch, False)
-            square = some.weight * (some.extinction - extinction) ** 2
-            data = jnp.log(jnp.sum(square) / jnp.sum(some.weight))
+            square = stars.weight * (stars.extinction - extinction) ** 2
+            data = jnp.log(jnp.sum(square) / jnp.sum(stars.weight))
             power = coefficients["cos"] ** 2 + coefficients["sin"] ** 2
             penalty = weights[step] * jnp.sum(k ** gammas[step] * power)
             return data + penalty, gaussian_score(data)
 
-        def step(coefficients: Coefficients, state: Any, batch: jax.Array, number: jax.Array):
+        def step(coefficients: Coefficients, state: Any, number: jax.Array, *batch: Any):
             (value, data), gradient = jax.value_and_grad(loss, has_aux=True)(
-                coefficients, batch, number
+                coefficients, number, *batch
             )
             updates, state = self._optimiser.update(gradient, state, coefficients)
             return optax.apply_updates(coefficients, updates), state, value, data
@@ -133,6 +139,10 @@ class MomentumSGD:
         """Zero momentum."""
         return self._optimiser.init(parameters)
 
+    def prefetch(self, batch: int) -> None:
+        """Begin to make the stars of a later step ready."""
+        self._stars.prefetch(batch)
+
     def step(self, parameters: Coefficients, state: Any, batch: int, step: int):
         """One step on one batch."""
-        return self._step(parameters, state, jnp.asarray(batch), jnp.asarray(step))
+        return self._step(parameters, state, jnp.asarray(step), *self._stars.at(batch))

@@ -12,10 +12,11 @@ import numpy as np
 from dust3d.config.optimiser import Adam as AdamSettings
 from dust3d.config.optimiser import Original, OriginalStage
 from dust3d.fields.base import Field
-from dust3d.inference.accuracy import RayAccuracy, ray_accuracy
+from dust3d.inference.accuracy import RayAccuracy, ray_accuracy, sample_rows
 from dust3d.inference.adam import Adam
-from dust3d.inference.batches import batch_rows, stars_of
-from dust3d.inference.build import sightlines_for
+from dust3d.inference.batches import Batches, batch_rows, rows_in_order
+from dust3d.inference.build import batches_for
+from dust3d.inference.likelihood import Stars
 from dust3d.inference.loop import Parameters, Phase
 from dust3d.inference.original import (
     Coefficients,
@@ -33,6 +34,7 @@ from dust3d.observations import Observations
 from dust3d.progress import logger
 
 _MOST_REFINEMENTS = 3
+_MOST_HELDOUT = 1 << 16
 _SNAPSHOT_CELLS = 64
 
 
@@ -72,10 +74,20 @@ class _Recipe:
         batch = method.batch if self.settings.fourier is not None else self.settings.adam.batch
         return batch_rows(len(self.train), batch, generator_for(self.seed, "batches"))
 
-    def heldout_rays(self, **options: Any) -> Sightlines:
-        """Sightlines to the held-out stars, in one batch."""
-        rows = np.arange(len(self.heldout))[None]
-        return sightlines_for(self.settings, self.heldout.positions, rows, **options)
+    def batches(self, **options: Any) -> Batches:
+        """The training stars; `options` as for `sightlines_for`."""
+        return batches_for(self.settings, self.train, self.rows, **options)
+
+    def heldout_batches(self, **options: Any) -> Batches:
+        """The held-out stars, in one batch unless there are very many."""
+        rows = rows_in_order(len(self.heldout), _MOST_HELDOUT)
+        return batches_for(self.settings, self.heldout, rows, **options)
+
+    def sample_batches(self, **options: Any) -> tuple[Batches, Observations]:
+        """A sample of the training stars, with sightlines made as for all of them."""
+        sample = self.train.take(sample_rows(len(self.train), self.seed))
+        rows = np.arange(len(sample))[None]
+        return batches_for(self.settings, sample, rows, **options), sample
 
 
 class AdamRecipe(_Recipe):
@@ -102,7 +114,6 @@ class AdamRecipe(_Recipe):
     ):
         super().__init__(settings, train, heldout, seed)
         self._target, self._start = target, start
-        self._rays: Sightlines | None = None
         self.accuracy: RayAccuracy | None = None
 
     def first(self) -> Xi:
@@ -125,39 +136,30 @@ class AdamRecipe(_Recipe):
 
     def phase(self, number: int) -> Phase:
         """Adam on rays that were made finer `number` times."""
-        settings, dtype = self.settings, self.settings.dtype
-        self._rays = sightlines_for(settings, self.train.positions, self.rows, refinements=number)
-        stars = stars_of(self.train, self.rows, dtype)
-        heldout_rays = self.heldout_rays(refinements=number)
-        everyone = np.arange(len(self.heldout))[None]
-        heldout = jax.tree.map(lambda a: a[0], stars_of(self.heldout, everyone, dtype))
+        heldout = self.heldout_batches(refinements=number)
+        likelihood = eqx.filter_jit(self._target.log_likelihood)
 
-        @eqx.filter_jit
-        def score(xi: Xi):
-            total = self._target.log_likelihood(xi, heldout_rays, jnp.asarray(0), heldout)
-            return total / len(self.heldout)
+        def score(xi: Xi) -> float:
+            return sum(float(likelihood(xi, *batch)) for batch in heldout.walk()) / heldout.number
 
         return Phase(
-            Adam(self._target, self._rays, stars, self._schedule(number)),
-            lambda xi: float(score(xi)),
+            Adam(self._target, self.batches(refinements=number), self._schedule(number)),
+            score,
             snapshots_of(
-                lambda xi: self._target.prior.field(xi["field"]), settings.box.half_widths_kpc
+                lambda xi: self._target.prior.field(xi["field"]),
+                self.settings.box.half_widths_kpc,
             ),
         )
 
     def finished(self, number: int, parameters: Xi) -> bool:
         """Whether the rays are exact enough on the field as it is now."""
-        assert self._rays is not None
         settings = self.settings
         reach = float(self.train.distances.max())
         self.accuracy = ray_accuracy(
             self._target.prior.field(parameters["field"]),
-            self._rays,
-            self.rows,
-            self.train,
+            *self.sample_batches(refinements=number),
             first_nodes=settings.first_nodes(reach),
             limit_sigma=settings.rays.exact.max_error_sigma,
-            seed=self.seed,
         )
         limit = settings.rays.production.max_error_sigma
         if settings.ray_method == "exact":
@@ -233,27 +235,28 @@ class OriginalRecipe(_Recipe):
         """Momentum SGD by the stage's schedules."""
         settings, order = self.settings, self._order(number)
         box = settings.box.half_widths_kpc
-        rays = sightlines_for(settings, self.train.positions, self.rows, order=order)
-        heldout_rays = self.heldout_rays(order=order)
-        observed = jnp.asarray(self.heldout.extinction, settings.dtype)
+        heldout = self.heldout_batches(order=order)
 
         @eqx.filter_jit
-        def score(coefficients: Coefficients):
+        def squares(coefficients: Coefficients, rays: Sightlines, batch: jax.Array, stars: Stars):
             field = field_of(coefficients, order, box, self._ball)
-            found, _ = heldout_rays.moments(field, jnp.asarray(0), False)
-            return gaussian_score(jnp.log(jnp.mean((observed - found) ** 2)))
+            found, _ = rays.moments(field, batch, False)
+            return jnp.sum(stars.weight * (stars.extinction - found) ** 2)
+
+        def score(coefficients: Coefficients) -> float:
+            total = sum(float(squares(coefficients, *batch)) for batch in heldout.walk())
+            return float(gaussian_score(jnp.log(total / heldout.number)))
 
         return Phase(
             MomentumSGD(
                 self.stages[number],
                 self._method,
-                rays,
-                stars_of(self.train, self.rows, settings.dtype),
+                self.batches(order=order),
                 box,
                 self._ball,
                 settings.dtype,
             ),
-            lambda coefficients: float(score(coefficients)),
+            score,
             snapshots_of(lambda c: field_of(c, order, box, self._ball), box),
         )
 
