@@ -6,7 +6,8 @@ from astropy import units as u
 from astropy.table import QTable
 
 from dust3d.errors import TableError
-from dust3d.io.stars import read_observations, read_split
+from dust3d.io import tables
+from dust3d.io.stars import observation_chunks, read_observations, read_split
 from dust3d.io.tables import write_table
 
 BOX = (1.0, 1.0, 0.5)
@@ -75,6 +76,19 @@ def test_stars_that_cannot_be_fitted(tmp_path, changes, words):
 def test_classes_that_are_not_known(tmp_path):
     with pytest.raises(TableError, match="2 of 3 stars have a class other than A, B"):
         read(tmp_path, class_names=("A", "B"))
+
+
+def test_tables_are_read_and_checked_in_chunks(tmp_path, monkeypatch):
+    whole = read(tmp_path)
+    monkeypatch.setattr(tables, "_ROWS_PER_CHUNK", 2)
+    parts = list(observation_chunks(tmp_path / "train.h5", BOX, ("A", "F")))
+    assert [len(p) for p in parts] == [2, 1]
+    again = read(tmp_path)
+    for name in ("positions", "extinction", "sigma", "classes"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
+    # rows are counted from the start of the table
+    with pytest.raises(TableError, match=r"1 of 1 stars after row 1 have .* in row 2"):
+        read(tmp_path, extinction_error=[0.1, 0.1, 0.0] * u.mag)
 
 
 def test_a_class_may_have_all_its_stars_on_one_side_of_the_split(tmp_path):

@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.table import QTable
+from astropy.utils.masked import Masked
 
 from dust3d.errors import StorageError, TableError
-from dust3d.io.tables import in_unit, integers, meta, read_table, rows_of, texts, write_table
+from dust3d.io.tables import (
+    count_rows,
+    in_unit,
+    integers,
+    meta,
+    read_chunks,
+    read_table,
+    rows_of,
+    texts,
+    write_table,
+)
 
 
 @pytest.fixture
@@ -47,6 +58,39 @@ def test_columns_are_chosen_and_absent_ones_named(tmp_path, table):
     assert read_table(tmp_path / "stars.h5", ["ra"]).colnames == ["ra"]
     with pytest.raises(TableError, match=r"stars\.h5: no column 'distance'.*it has: source_id"):
         read_table(tmp_path / "stars.h5", ["ra", "distance"])
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 10, 100])
+def test_chunks_of_a_table_are_the_table(tmp_path, rows):
+    distance = np.arange(10.0) * u.kpc
+    stars = QTable({"class": [f"é{i}" for i in range(10)], "distance": distance, "id": range(10)})
+    stars["extinction"] = Masked(np.arange(10.0), mask=np.arange(10) == 4) * u.mag
+    write_table(tmp_path / "stars.h5", stars)
+    assert count_rows(tmp_path / "stars.h5") == 10
+    names = ["extinction", "distance", "class", "id"]
+    chunks = list(read_chunks(tmp_path / "stars.h5", names, rows))
+    assert [len(c) for c in chunks] == [rows] * (10 // rows) + [10 % rows] * (10 % rows > 0)
+    assert all(c.colnames == names for c in chunks)
+    whole = read_table(tmp_path / "stars.h5", names)
+    for name, unit in (("extinction", "mag"), ("distance", "pc")):
+        found = np.concatenate([in_unit(c, name, unit) for c in chunks])
+        np.testing.assert_array_equal(found, in_unit(whole, name, unit))
+        assert np.flatnonzero(np.isnan(found)).tolist() == ([4] if name == "extinction" else [])
+    for name in ("class", "id"):
+        found = np.concatenate([np.asarray(c[name]) for c in chunks])
+        np.testing.assert_array_equal(found, np.asarray(whole[name]))
+
+
+def test_chunks_are_refused_as_tables_are(tmp_path, table):
+    path = tmp_path / "stars.h5"
+    with pytest.raises(TableError, match="no such file"):
+        next(read_chunks(path, ["ra"]))
+    write_table(path, table)
+    with pytest.raises(TableError, match=r"no column 'distance'.*it has: source_id"):
+        next(read_chunks(path, ["distance"]))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(TableError, match="damaged"):
+        count_rows(path)
 
 
 def test_a_column_that_is_not_there_is_nan(table):

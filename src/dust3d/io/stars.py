@@ -1,15 +1,16 @@
 """From star tables to the arrays that a fit sees."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.table import QTable
 
 from dust3d.coords import cartesian_kpc
 from dust3d.errors import TableError
-from dust3d.io.tables import read_table
+from dust3d.io.tables import read_chunks
 from dust3d.observations import Observations
 
 COLUMNS = ("l", "b", "distance", "extinction", "extinction_error", "class")
@@ -35,13 +36,51 @@ def read_observations(
         If a value is not finite, an error is not positive, a star is at the Sun or
         outside the box, or is of a class that is not known.
     """
-    table = read_table(path, columns=list(COLUMNS))
+    known = tuple(class_names) if class_names is not None else class_names_of([path])
+    chunks = list(observation_chunks(path, half_widths, known))
+    return Observations(
+        np.concatenate([chunk.positions for chunk in chunks]),
+        np.concatenate([chunk.extinction for chunk in chunks]),
+        np.concatenate([chunk.sigma for chunk in chunks]),
+        np.concatenate([chunk.classes for chunk in chunks]),
+        known,
+    )
+
+
+def class_names_of(paths: Sequence[str | Path]) -> tuple[str, ...]:
+    """Names of all classes in some tables, sorted."""
+    names: set[str] = set()
+    for path in paths:
+        for table in read_chunks(path, ["class"]):
+            names.update(np.unique(np.asarray(table["class"], dtype=str)).tolist())
+    return tuple(sorted(names))
+
+
+def observation_chunks(
+    path: str | Path, half_widths: Sequence[float], class_names: Sequence[str]
+) -> Iterator[Observations]:
+    """The stars of a table a chunk at a time, in its order; checked as `read_observations` does."""
+    first = 0
+    for table in read_chunks(path, COLUMNS):
+        yield _observations(table, path, first, half_widths, tuple(class_names))
+        first += len(table)
+
+
+def _observations(
+    table: QTable,
+    path: str | Path,
+    first: int,
+    half_widths: Sequence[float],
+    known: tuple[str, ...],
+) -> Observations:
+    """The stars of a chunk that begins at row `first`."""
     coords = SkyCoord(l=table["l"], b=table["b"], distance=table["distance"], frame="galactic")
     positions = cartesian_kpc(coords)[:, : len(half_widths)]
     extinction = table["extinction"].to_value(u.mag)
     sigma = table["extinction_error"].to_value(u.mag)
-    names = np.asarray(table["class"], dtype=str)
-    known = tuple(class_names) if class_names is not None else tuple(sorted(set(names)))
+    names, inverse = np.unique(np.asarray(table["class"], dtype=str), return_inverse=True)
+    number = np.asarray([known.index(n) if n in known else -1 for n in names], dtype=np.int64)
+    classes = number[inverse]
     bad = {
         "values that are not finite": ~np.isfinite(positions).all(axis=1)
         | ~np.isfinite(extinction)
@@ -49,19 +88,20 @@ def read_observations(
         "errors of extinction that are not positive": ~(sigma > 0),
         "no distance from the Sun": ~(np.linalg.norm(positions, axis=1) > 0),
         "places outside the box": (np.abs(positions) > np.asarray(half_widths)).any(axis=1),
-        f"a class other than {', '.join(known)}": ~np.isin(names, known),
+        f"a class other than {', '.join(known)}": classes < 0,
     }
+    after = f"after row {first - 1} " if first else ""
     for what, rows in bad.items():
         if rows.any():
             raise TableError(
-                f"{path}: {rows.sum()} of {len(rows)} stars have {what}, the first in row "
-                f"{rows.argmax()}; select the stars again"
+                f"{path}: {rows.sum()} of {len(rows)} stars {after}have {what}, the first in row "
+                f"{first + rows.argmax()}; select the stars again"
             )
     return Observations(
         positions,
         np.asarray(extinction, dtype=np.float64),
         np.asarray(sigma, dtype=np.float64),
-        np.asarray([known.index(name) for name in names], dtype=np.int64),
+        classes,
         known,
     )
 
@@ -73,7 +113,6 @@ def read_split(
 
     A class may have all its stars on one side: a single hot star, for instance.
     """
-    tables = [read_table(path, columns=["class"]) for path in (train, heldout)]
-    names = sorted({str(name) for table in tables for name in table["class"]})
+    names = class_names_of([train, heldout])
     first, second = (read_observations(path, half_widths, names) for path in (train, heldout))
     return first, second

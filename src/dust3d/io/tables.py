@@ -1,15 +1,22 @@
 """Star tables: `QTable`s with units in HDF5, the form of every `stars/*.h5`."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable
+from astropy.table.meta import get_header_from_yaml
 
 from dust3d.conventions import TABLE_PATH
 from dust3d.errors import TableError
 from dust3d.files import atomic_path
+
+_ROWS_PER_CHUNK = 1 << 17
+_COLUMNS = f"{TABLE_PATH}.__table_column_meta__"
 
 
 def write_table(path: str | Path, table: QTable) -> None:
@@ -53,6 +60,61 @@ def read_table(path: str | Path, columns: list[str] | tuple[str, ...] | None = N
     TableError
         If the file is missing, damaged, empty or lacks a column.
     """
+    with _opened(path):
+        table = QTable.read(path, path=TABLE_PATH, format="hdf5", character_as_bytes=False)
+    if columns is None:
+        return table
+    _need_columns(path, columns, table.colnames)
+    return QTable(table[list(columns)], copy=False)
+
+
+def count_rows(path: str | Path) -> int:
+    """Number of rows of a star table; errors as for `read_table`."""
+    with _opened(path) as (dataset, _):
+        return len(dataset)
+
+
+def read_chunks(
+    path: str | Path, columns: Sequence[str], rows: int | None = None
+) -> Iterator[QTable]:
+    """Some columns of a star table, so many rows at a time: for tables larger than memory.
+
+    Parameters
+    ----------
+    path
+        The HDF5 file.
+    columns
+        Columns of numbers, quantities or text, in this order; masked numbers become NaN.
+    rows
+        Rows of a chunk; none: some hundred thousand.
+
+    Raises
+    ------
+    TableError
+        As for `read_table`.
+    """
+    rows = rows or _ROWS_PER_CHUNK
+    with _opened(path) as (dataset, units):
+        present = list(dataset.dtype.names)
+        _need_columns(path, columns, present)
+        masks = [f"{name}.mask" for name in columns if f"{name}.mask" in present]
+        for start in range(0, len(dataset), rows):
+            part = dataset.fields([*columns, *masks])[start : start + rows]
+            yield QTable({name: _column(part, name, units.get(name)) for name in columns})
+
+
+def _column(part: np.ndarray, name: str, unit: Any) -> Any:
+    values = part[name]
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8")
+    if f"{name}.mask" in (part.dtype.names or ()):
+        values = np.where(part[f"{name}.mask"], np.nan, values)
+    return values if unit is None else u.Quantity(values, unit)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[h5py.Dataset, dict[str, Any]]]:
+    """The rows of a star table in its file, and the units of its columns."""
     path = Path(path)
     if not path.is_file():
         raise TableError(f"{path}: no such file; run the workflow again to make it")
@@ -63,23 +125,27 @@ def read_table(path: str | Path, columns: list[str] | tuple[str, ...] | None = N
                     f"{path}: holds no table {TABLE_PATH!r}, but {', '.join(file) or 'nothing'}; "
                     "remove the file and run the workflow again"
                 )
-        table = QTable.read(path, path=TABLE_PATH, format="hdf5", character_as_bytes=False)
+            dataset: Any = file[TABLE_PATH]
+            lines: Any = file[_COLUMNS][()]
+            header = get_header_from_yaml(line.decode("utf-8") for line in lines)
+            units = {c["name"]: u.Unit(c["unit"]) for c in header["datatype"] if c.get("unit")}
+            if len(dataset) == 0:
+                raise TableError(f"{path}: the table has no rows (0 rows); make it again")
+            yield dataset, units
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise TableError(
             f"{path}: damaged or no HDF5 table ({error}); remove the file and run the workflow "
             "again"
         ) from error
-    if len(table) == 0:
-        raise TableError(f"{path}: the table has no rows (0 rows); make it again")
-    if columns is None:
-        return table
-    missing = [name for name in columns if name not in table.colnames]
+
+
+def _need_columns(path: str | Path, columns: Sequence[str], present: Sequence[str]) -> None:
+    missing = [name for name in columns if name not in present]
     if missing:
         raise TableError(
             f"{path}: no column {', '.join(map(repr, missing))} (it has: "
-            f"{', '.join(table.colnames)}); make the table again"
+            f"{', '.join(present)}); make the table again"
         )
-    return QTable(table[list(columns)], copy=False)
 
 
 def meta(table: QTable) -> dict[str, Any]:
