@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 
-def configure(*, cache: str | Path | None = None) -> None:
+def configure(*, cache: str | Path | None = None, cpu_devices: int | None = None) -> None:
     """Switch on 64-bit types (arrays choose their own precision) and the compilation cache.
 
     Parameters
@@ -15,10 +15,16 @@ def configure(*, cache: str | Path | None = None) -> None:
     cache
         Folder for compiled programs, shared by the many short jobs of a run.
         The variable `JAX_COMPILATION_CACHE_DIR` goes before it.
+    cpu_devices
+        Into how many devices the CPU is divided, among which a fit shares its stars; none: what
+        the variable `DUST3D_CPU_DEVICES` says, else one. It must be set before JAX's first use.
     """
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    number = cpu_devices or int(os.environ.get("DUST3D_CPU_DEVICES") or 0)
+    if number:
+        jax.config.update("jax_num_cpu_devices", number)
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache
     if folder is not None:
         jax.config.update("jax_compilation_cache_dir", str(folder))

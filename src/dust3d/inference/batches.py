@@ -8,12 +8,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from dust3d.config.model import ReferenceRays
 from dust3d.fields.base import Field
+from dust3d.inference.devices import (
+    AXIS,
+    even_rows,
+    over_devices,
+    rows_by_device,
+    share_out,
+)
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.target import Sightlines
 from dust3d.observations import Observations
@@ -65,12 +74,22 @@ class Batches:
         Rows of each batch, shape (batches, size); -1 fills up.
     dtype
         Precision of the stars.
+    mesh
+        The devices that share each batch.
     """
 
-    def __init__(self, rays: Sightlines, observations: Observations, rows: np.ndarray, dtype: Any):
+    def __init__(
+        self,
+        rays: Sightlines,
+        observations: Observations,
+        rows: np.ndarray,
+        dtype: Any,
+        mesh: Mesh | None = None,
+    ):
         self.rays, self.number = rays, len(observations)
+        rows = even_rows(rows, mesh)
         self.count, self.size = rows.shape
-        self._stars = [stars_of(observations, some, dtype) for some in rows]
+        self._stars = [share_out(stars_of(observations, some, dtype), mesh) for some in rows]
 
     def stars(self, batch: int) -> Stars:
         """The measured stars of one batch, arrays of shape (size,); weight 0 fills up."""
@@ -92,6 +111,13 @@ class Batches:
             yield self.at(batch)
 
 
+def _places(
+    positions: np.ndarray, rows: np.ndarray, dtype: Any, mesh: Mesh | None
+) -> Float[Array, "batches size ndim"]:
+    """Positions of the stars of each batch."""
+    return share_out(jnp.asarray(positions[even_rows(rows, mesh)], dtype), mesh, axis=1)
+
+
 class GridSightlines(eqx.Module):
     """Production rays: the density on a grid, times a sparse matrix per batch."""
 
@@ -99,13 +125,22 @@ class GridSightlines(eqx.Module):
     batches: int = eqx.field(static=True)
     grid: Grid = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
+    mesh: Mesh | None = eqx.field(static=True)
 
-    def __init__(
-        self, positions: np.ndarray, rows: np.ndarray, grid: Grid, step_voxels: float, dtype
-    ):
-        self.batches, self.grid, self.dtype = len(rows), grid, dtype
-        weights = ray_weights(positions, grid, step_voxels)
-        self.matrix = RayMatrix(ResidentRays(weights[batch] for batch in rows))
+    @classmethod
+    def resident(
+        cls,
+        positions: np.ndarray,
+        rows: np.ndarray,
+        grid: Grid,
+        step_voxels: float,
+        dtype: Any,
+        mesh: Mesh | None = None,
+    ) -> "GridSightlines":
+        """All of R in memory, for stars [kpc] and the rows of each batch."""
+        parts = rows_by_device(even_rows(rows, mesh), mesh)
+        matrices = (ray_weights(positions[part], grid, step_voxels) for part in parts)
+        return cls(RayMatrix(ResidentRays(matrices)), len(rows), grid, dtype, mesh)
 
     def moments(
         self, field: Field, batch: Int[Array, ""], second: bool
@@ -113,10 +148,29 @@ class GridSightlines(eqx.Module):
         """int rho ds and int rho^2 ds along the rays of one batch."""
         density = jnp.exp(ln_density_on(field, self.grid, self.dtype)).reshape(-1)
         if not second:
-            first = self.matrix(batch, density[:, None])[:, 0]
+            first = self._product(batch, density[:, None])[:, 0]
             return first, jnp.zeros_like(first)
-        both = self.matrix(batch, jnp.stack([density, density**2], axis=1))
+        both = self._product(batch, jnp.stack([density, density**2], axis=1))
         return both[:, 0], both[:, 1]
+
+    def _product(
+        self, batch: Int[Array, ""], density: Float[Array, "voxels c"]
+    ) -> Float[Array, "n c"]:
+        """R rho, each device its own rows."""
+        if self.mesh is None:
+            return self.matrix(batch, density)
+        arrays = eqx.filter(self.matrix, eqx.is_array)
+        if jax.tree.leaves(arrays):
+            # each device holds its own share of R, which it counts from 0
+            return over_devices(
+                lambda common, matrix: matrix(*common), self.mesh, (batch, density), self.matrix
+            )
+
+        def share(common: tuple[Array, Array], _: None) -> Array:
+            batch, density = common
+            return self.matrix(jax.lax.axis_index(AXIS) * self.batches + batch, density)
+
+        return over_devices(share, self.mesh, (batch, density))
 
 
 class NodeSightlines(eqx.Module):
@@ -125,16 +179,28 @@ class NodeSightlines(eqx.Module):
     positions: Float[Array, "batches size ndim"]
     batches: int = eqx.field(static=True)
     nodes: int = eqx.field(static=True)
+    mesh: Mesh | None = eqx.field(static=True)
 
-    def __init__(self, positions: np.ndarray, rows: np.ndarray, nodes: int, dtype):
-        self.batches, self.nodes = len(rows), nodes
-        self.positions = jnp.asarray(positions[rows], dtype)
+    def __init__(
+        self,
+        positions: np.ndarray,
+        rows: np.ndarray,
+        nodes: int,
+        dtype: Any,
+        mesh: Mesh | None = None,
+    ):
+        self.batches, self.nodes, self.mesh = len(rows), nodes, mesh
+        self.positions = _places(positions, rows, dtype, mesh)
 
     def moments(
         self, field: Field, batch: Int[Array, ""], second: bool
     ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """int rho ds and int rho^2 ds along the rays of one batch."""
-        return exact.moments(field, self.positions[batch], nodes=self.nodes)
+
+        def share(field: Field, positions: Array) -> tuple[Array, Array]:
+            return exact.moments(field, positions, nodes=self.nodes)
+
+        return over_devices(share, self.mesh, field, self.positions[batch])
 
 
 class OdeSightlines(eqx.Module):
@@ -144,14 +210,22 @@ class OdeSightlines(eqx.Module):
     batches: int = eqx.field(static=True)
     settings: ReferenceRays = eqx.field(static=True)
 
-    def __init__(self, positions: np.ndarray, rows: np.ndarray, settings: ReferenceRays, dtype):
+    def __init__(
+        self,
+        positions: np.ndarray,
+        rows: np.ndarray,
+        settings: ReferenceRays,
+        dtype: Any,
+        mesh: Mesh | None = None,
+    ):
         self.batches, self.settings = len(rows), settings
-        self.positions = jnp.asarray(positions[rows], dtype)
+        self.positions = _places(positions, rows, dtype, mesh)
 
     def moments(
         self, field: Field, batch: Int[Array, ""], second: bool
     ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """int rho ds, and int rho^2 ds as the extinction of the field 2 ln rho."""
+        # one step size for all rays: XLA shares the work out by where the positions lie
         first = ode.solve(field, self.positions[batch], self.settings)
         if not second:
             return first, jnp.zeros_like(first)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from dust3d.config.model import VerticalMean
 from dust3d.fields.modes import fourier_modes
 from dust3d.inference.batches import Batches, GridSightlines, NodeSightlines, OdeSightlines
+from dust3d.inference.devices import star_mesh
 from dust3d.inference.likelihood import Likelihood
 from dust3d.inference.prior import (
     ConstantMeanPrior,
@@ -103,15 +104,16 @@ def sightlines_for(
     order
         Order of the field, if it is not that of the fit.
     """
-    rays, dtype = settings.rays, settings.dtype
+    rays, dtype, mesh = settings.rays, settings.dtype, star_mesh()
     if settings.ray_method == "production":
         grid = settings.grid(refinements, order)
-        return GridSightlines(positions, rows, grid, rays.production.step_voxels, dtype)
+        step = rays.production.step_voxels
+        return GridSightlines.resident(positions, rows, grid, step, dtype, mesh)
     if settings.ray_method == "exact":
         reach = float(np.linalg.norm(positions, axis=1).max())
         nodes = settings.first_nodes(reach, order) * 2**refinements
-        return NodeSightlines(positions, rows, nodes, dtype)
-    return OdeSightlines(positions, rows, rays.reference, dtype)
+        return NodeSightlines(positions, rows, nodes, dtype, mesh)
+    return OdeSightlines(positions, rows, rays.reference, dtype, mesh)
 
 
 def batches_for(
@@ -119,4 +121,4 @@ def batches_for(
 ) -> Batches:
     """Stars in batches with their sightlines; `options` as for `sightlines_for`."""
     rays = sightlines_for(settings, observations.positions, rows, **options)
-    return Batches(rays, observations, rows, settings.dtype)
+    return Batches(rays, observations, rows, settings.dtype, star_mesh())

@@ -1,0 +1,80 @@
+"""Stars shared out over the devices of one machine.
+
+Every device holds the parameters and a share of each batch of stars; gradients are summed
+over devices. With one device nothing here does anything.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+AXIS = "stars"
+
+
+@cache
+def star_mesh() -> Mesh | None:
+    """All devices of this machine along one axis; none if there is only one."""
+    devices = jax.local_devices()
+    return Mesh(np.asarray(devices), (AXIS,)) if len(devices) > 1 else None
+
+
+def shares(mesh: Mesh | None) -> int:
+    """Into how many shares a batch is cut."""
+    return 1 if mesh is None else mesh.size
+
+
+def even_rows(rows: np.ndarray, mesh: Mesh | None) -> np.ndarray:
+    """Rows of each batch, shape (batches, size), filled up with -1 so that shares are equal."""
+    fill = -rows.shape[1] % shares(mesh)
+    return np.pad(rows, ((0, 0), (0, fill)), constant_values=-1)
+
+
+def rows_by_device(rows: np.ndarray, mesh: Mesh | None) -> np.ndarray:
+    """Rows of each share, those of the first device first: (shares batches, size / shares)."""
+    batches, size = rows.shape
+    parts = rows.reshape(batches, shares(mesh), size // shares(mesh))
+    return np.swapaxes(parts, 0, 1).reshape(-1, parts.shape[2])
+
+
+def share_out(tree: Any, mesh: Mesh | None, axis: int = 0) -> Any:
+    """Arrays with a star along `axis`, each share on its device."""
+    if mesh is None:
+        return tree
+    place = NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
+    return jax.tree.map(lambda a: jax.device_put(a, place), tree)
+
+
+def over_devices(
+    function: Callable[..., Any], mesh: Mesh | None, common: Any, shared: Any = None
+) -> Any:
+    """function(common, shared) with a star along the first axis of `shared` and of all results.
+
+    Parameters
+    ----------
+    function
+        From what all devices know and a share of the stars to values of those stars.
+    mesh
+        The devices.
+    common, shared
+        Pytrees; what is no array goes along as it is.
+    """
+    if mesh is None:
+        return function(common, shared)
+    arrays, rest = eqx.partition((common, shared), eqx.is_array)
+
+    def share(common: Any, shared: Any) -> Any:
+        return function(*eqx.combine((common, shared), rest))
+
+    return jax.shard_map(
+        share,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+        out_specs=PartitionSpec(AXIS),
+        # host callbacks and custom transposes do not say on which devices they are equal
+        check_vma=False,
+    )(*arrays)
