@@ -10,6 +10,8 @@ from pathlib import Path
 def configure(*, cache: str | Path | None = None, cpu_devices: int | None = None) -> None:
     """Switch on 64-bit types (arrays choose their own precision) and the compilation cache.
 
+    Threads that wait are told to sleep (`OMP_WAIT_POLICY`, unless it is set).
+
     Parameters
     ----------
     cache
@@ -21,6 +23,9 @@ def configure(*, cache: str | Path | None = None, cpu_devices: int | None = None
     """
     import jax
 
+    # FINUFFT's threads share the cores with JAX's: those that wait must not spin. Read by the
+    # OpenMP library as it is loaded, which is later
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     jax.config.update("jax_enable_x64", True)
     number = cpu_devices or int(os.environ.get("DUST3D_CPU_DEVICES") or 0)
     if number:

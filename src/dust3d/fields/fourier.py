@@ -10,6 +10,7 @@ from jaxtyping import Array, Complex, Float
 from dust3d.fields.base import Field, register_field
 from dust3d.fields.modes import fourier_modes
 from dust3d.transforms import separable
+from dust3d.transforms.nonuniform import Evaluator
 
 __all__ = ["AmplitudePhaseField", "FourierField", "change_order", "fourier_modes"]
 
@@ -35,9 +36,12 @@ class _Series(Field):
         wave = separable.waves(position, self.modes, self.order, self.half_widths)
         return cos @ wave.real + sin @ wave.imag
 
-    def at(self, positions: Float[Array, "n ndim"]) -> Float[Array, " n"]:
-        """ln rho at many positions [kpc], by separable products."""
-        return separable.evaluate(self._lattice(), self.order, self.half_widths, positions)
+    def at(
+        self, positions: Float[Array, "n ndim"], evaluator: Evaluator | None = None
+    ) -> Float[Array, " n"]:
+        """ln rho at many positions [kpc]."""
+        evaluate = evaluator or Evaluator()
+        return evaluate(self._lattice(), self.order, self.half_widths, positions)
 
     def on_grid(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "..."]:
         """ln rho on the grid spanned by coordinate arrays [kpc]."""

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dust3d.fields.base import Field, register_field
+from dust3d.transforms.nonuniform import Evaluator
 
 
 @register_field
@@ -46,7 +47,9 @@ class MLPField(Field):
         """ln rho at one position [kpc]."""
         return self.at(position[None])[0]
 
-    def at(self, positions: Float[Array, "n ndim"]) -> Float[Array, " n"]:
+    def at(
+        self, positions: Float[Array, "n ndim"], evaluator: Evaluator | None = None
+    ) -> Float[Array, " n"]:
         """ln rho at many positions [kpc]."""
         chunk = 1 << 14
         if positions.shape[0] > chunk:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dust3d.fields.base import Field, register_field
+from dust3d.transforms.nonuniform import Evaluator
 
 _SOFTENING_KPC = 1e-6
 _CHUNK_ELEMENTS = 1 << 22
@@ -131,7 +132,9 @@ class Filaments(Field):
         distance2 = jnp.sum((offset - nearest) ** 2, axis=-1)
         return jax.nn.logsumexp(self.ln_peak - 0.5 * distance2 / self.sigma**2)
 
-    def at(self, positions: Float[Array, "n ndim"]) -> Float[Array, " n"]:
+    def at(
+        self, positions: Float[Array, "n ndim"], evaluator: Evaluator | None = None
+    ) -> Float[Array, " n"]:
         """ln rho at many positions [kpc]."""
         # every position meets every segment: keep the product of the two in bounds
         chunk = max(1, _CHUNK_ELEMENTS // self.middle.size)
@@ -177,11 +180,13 @@ class StructuredField(Field):
             [part(position) for part in self.factors], [part(position) for part in self.added]
         )
 
-    def at(self, positions: Float[Array, "n ndim"]) -> Float[Array, " n"]:
+    def at(
+        self, positions: Float[Array, "n ndim"], evaluator: Evaluator | None = None
+    ) -> Float[Array, " n"]:
         """ln rho at many positions [kpc], each part in its own fast way."""
         return _combine(
-            [part.at(positions) for part in self.factors],
-            [part.at(positions) for part in self.added],
+            [part.at(positions, evaluator) for part in self.factors],
+            [part.at(positions, evaluator) for part in self.added],
         )
 
     def on_grid(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "..."]:

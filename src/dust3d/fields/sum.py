@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Array, Float
 
 from dust3d.fields.base import Field, register_field
+from dust3d.transforms.nonuniform import Evaluator
 
 
 @register_field
@@ -28,9 +29,12 @@ class SumField(Field):
         """ln rho at one position [kpc]."""
         return sum((part(position) for part in self.parts[1:]), self.parts[0](position))
 
-    def at(self, positions: Float[Array, "n ndim"]) -> Float[Array, " n"]:
+    def at(
+        self, positions: Float[Array, "n ndim"], evaluator: Evaluator | None = None
+    ) -> Float[Array, " n"]:
         """ln rho at many positions [kpc]."""
-        return sum((part.at(positions) for part in self.parts[1:]), self.parts[0].at(positions))
+        first, *others = (part.at(positions, evaluator) for part in self.parts)
+        return sum(others, first)
 
     def on_grid(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "..."]:
         """ln rho on the grid spanned by coordinate arrays [kpc]."""

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dust3d.fields.base import Field
+from dust3d.transforms.nonuniform import Evaluator
 
 _POINTS_PER_CHUNK = 1 << 15
 
@@ -63,12 +64,16 @@ def extinction(field: Field, star: Float[Array, " ndim"], *, nodes: int) -> Floa
 
 
 def moments(
-    field: Field, stars: Float[Array, "n ndim"], *, nodes: int
+    field: Field,
+    stars: Float[Array, "n ndim"],
+    *,
+    nodes: int,
+    evaluator: Evaluator | None = None,
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """int rho ds [mag] and int rho^2 ds [mag^2 / kpc] from the Sun to each star [kpc]."""
     t, w = (jnp.asarray(v, stars.dtype) for v in legendre_nodes(nodes))
     points = (t[None, :, None] * stars[:, None, :]).reshape(-1, stars.shape[1])
-    density = jnp.exp(field.at(points)).reshape(len(stars), nodes)
+    density = jnp.exp(field.at(points, evaluator)).reshape(len(stars), nodes)
     distance = jnp.linalg.norm(stars, axis=1)
     return distance * (density @ w), distance * (density**2 @ w)
 

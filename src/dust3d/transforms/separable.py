@@ -7,9 +7,12 @@ two short sums per point, exact to rounding.
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
+
+_ELEMENTS_PER_CHUNK = 1 << 22
 
 
 def phases(
@@ -46,7 +49,11 @@ def lattice_coefficients(
     """
     shape = (order[0] + 1, *(2 * m + 1 for m in order[1:]))
     index = tuple(modes[:, j] + (0 if j == 0 else order[j]) for j in range(modes.shape[1]))
-    return jnp.zeros(shape, jnp.result_type(cos, 1j)).at[index].set(cos - 1j * sin)
+    return (
+        jnp.zeros(shape, jnp.result_type(cos, 1j))
+        .at[index]
+        .set(cos - 1j * sin, unique_indices=True)
+    )
 
 
 def evaluate(
@@ -55,14 +62,66 @@ def evaluate(
     half_widths: Sequence[float],
     points: Float[Array, "n ndim"],
 ) -> Float[Array, " n"]:
-    """Re sum_m c_m exp(i pi m . x / L) at points [kpc]."""
-    first = phases(points[:, 0], np.arange(order[0] + 1), half_widths[0])
-    total = first @ coefficients.reshape(coefficients.shape[0], -1)
-    total = total.reshape(points.shape[0], *coefficients.shape[1:])
-    for j in range(1, points.shape[1]):
-        factor = phases(points[:, j], np.arange(-order[j], order[j] + 1), half_widths[j])
-        total = jnp.einsum("nm...,nm->n...", total, factor)
-    return total.real
+    """Re sum_m c_m exp(i pi m . x / L) at points [kpc], in chunks of bounded memory."""
+
+    def chunk(points):
+        first, others = _factors(order, half_widths, points)
+        total = first @ coefficients.reshape(coefficients.shape[0], -1)
+        total = total.reshape(points.shape[0], *coefficients.shape[1:])
+        for factor in others:
+            total = jnp.einsum("nm...,nm->n...", total, factor)
+        return total.real
+
+    n, size = points.shape[0], _chunk_size(order, points.shape[0])
+    if size >= n:
+        return chunk(points)
+    padded = jnp.pad(points, ((0, -n % size), (0, 0)))
+    return jax.lax.map(chunk, padded.reshape(-1, size, points.shape[1])).ravel()[:n]
+
+
+def transposed(
+    values: Float[Array, " n"],
+    order: Sequence[int],
+    half_widths: Sequence[float],
+    points: Float[Array, "n ndim"],
+) -> Complex[Array, "..."]:
+    """The transpose of `evaluate`: sum over points of y exp(i pi m . x / L) for each mode."""
+    shape = (order[0] + 1, *(2 * m + 1 for m in order[1:]))
+
+    def chunk(values, points):
+        first, others = _factors(order, half_widths, points)
+        total = values[:, None].astype(first.dtype)
+        for factor in others:
+            total = (total[:, :, None] * factor[:, None, :]).reshape(len(values), -1)
+        return (first.T @ total).reshape(shape)
+
+    def add(total, some):
+        return total + chunk(*some), None
+
+    n, size = points.shape[0], _chunk_size(order, points.shape[0])
+    if size >= n:
+        return chunk(values, points)
+    points = jnp.pad(points, ((0, -n % size), (0, 0))).reshape(-1, size, points.shape[1])
+    values = jnp.pad(values, (0, -n % size)).reshape(-1, size)
+    zeros = jnp.zeros(shape, jnp.result_type(points, 1j))
+    return jax.lax.scan(add, zeros, (values, points))[0]
+
+
+def _factors(
+    order: Sequence[int], half_widths: Sequence[float], points: Float[Array, "n ndim"]
+) -> tuple[Array, list[Array]]:
+    """The waves of modes 0 to m along the first axis, and of -m to m along the others."""
+    ranges = [np.arange(0 if j == 0 else -m, m + 1) for j, m in enumerate(order)]
+    first, *others = (
+        phases(points[:, j], modes, half)
+        for j, (modes, half) in enumerate(zip(ranges, half_widths, strict=True))
+    )
+    return first, others
+
+
+def _chunk_size(order: Sequence[int], points: int) -> int:
+    per_point = int(np.prod([2 * m + 1 for m in order[1:]]))
+    return max(1, min(points, _ELEMENTS_PER_CHUNK // per_point))
 
 
 def evaluate_grid(
