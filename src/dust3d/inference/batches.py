@@ -240,5 +240,5 @@ class _Doubled(Field):
     def __call__(self, position):
         return 2 * self.inner(position)
 
-    def at(self, positions):
-        return 2 * self.inner.at(positions)
+    def at(self, positions, evaluator=None):
+        return 2 * self.inner.at(positions, evaluator)
