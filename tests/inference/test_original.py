@@ -13,7 +13,7 @@ from dust3d.inference.batches import Batches, NodeSightlines, batch_rows
 from dust3d.inference.loop import Fit, Hooks, walk
 from dust3d.inference.original import MomentumSGD, at_order, field_of, random_start, staircase
 from dust3d.inference.recipes import OriginalRecipe
-from dust3d.rays.nodes import legendre_nodes
+from dust3d.rays.quadrature import legendre_nodes
 
 BOX = (1.0, 0.8)
 FLOAT = jnp.dtype("float64")

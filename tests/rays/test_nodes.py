@@ -9,14 +9,13 @@ from tests.fields.examples import EXAMPLES, fourier
 
 from dust3d.fields.base import Field
 from dust3d.fields.fourier import FourierField, fourier_modes
-from dust3d.rays.nodes import (
-    extinction,
-    extinctions,
+from dust3d.rays.nodes import extinction, extinctions, moments, profile
+from dust3d.rays.quadrature import (
+    bands_for,
     integration_matrix,
     legendre_nodes,
-    moments,
     nodes_for,
-    profile,
+    panels_for,
 )
 
 STARS = jnp.asarray(np.random.default_rng(3).uniform(-0.9, 0.9, (6, 3)))
@@ -44,6 +43,21 @@ def test_the_integration_matrix_is_exact_for_polynomials(nodes):
     for power in range(nodes):
         found = integration_matrix(nodes) @ t**power
         np.testing.assert_allclose(found, t ** (power + 1) / (power + 1), rtol=0, atol=1e-12)
+
+
+def test_many_nodes_lie_in_panels_and_integrate_as_one_rule_does():
+    assert panels_for(128) == (1, 128)
+    assert panels_for(200) == (4, 50)
+    t, w = legendre_nodes(200)
+    assert np.all(np.diff(t) > 0)
+    assert w.sum() == pytest.approx(1, rel=1e-14)
+    wave = np.exp(np.cos(90 * t))
+    exact = quad(lambda x: np.exp(np.cos(90 * x)), 0, 1, epsrel=1e-13, limit=500)[0]
+    assert w @ wave == pytest.approx(exact, rel=1e-9)
+    along = integration_matrix(200) @ wave
+    for row in (3, 70, 199):
+        part = quad(lambda x: np.exp(np.cos(90 * x)), 0, t[row], epsrel=1e-13, limit=500)[0]
+        assert along[row] == pytest.approx(part, abs=1e-9)
 
 
 @pytest.mark.parametrize(("nodes", "tolerance"), [(18, 1e-5), (28, 1e-8), (40, 1e-12)])
@@ -133,3 +147,32 @@ def test_the_original_orders_have_their_measured_nodes():
     for order, needed in ((10, 20), (20, 32), (40, 64)):
         nodes = nodes_for((order, order, order // 5), (10.0, 10.0, 2.0), reach)
         assert needed <= nodes <= 1.4 * needed
+
+
+def test_near_stars_take_fewer_nodes_and_lose_nothing():
+    order, half_widths = (20, 20, 4), (10.0, 10.0, 2.0)
+    rng = np.random.default_rng(1)
+    modes = fourier_modes(order)
+    size = np.linalg.norm(modes / np.asarray(half_widths), axis=1) ** -1.8
+    cos, sin = rng.standard_normal((2, len(modes))) * size / np.linalg.norm(size)
+    field = FourierField(order, half_widths, cos, sin)
+    stars = rng.uniform(-0.8, 0.8, (1024, 3)) * np.asarray(half_widths)
+    stars = stars[np.argsort(np.linalg.norm(stars, axis=1))]
+    distances = np.linalg.norm(stars, axis=1)
+    nodes = nodes_for(order, half_widths, distances[-1])
+    bands = bands_for(distances[None], nodes)
+    assert sum(count for count, _ in bands) == 1024
+    assert bands[-1][1] == nodes
+    assert sum(count * n for count, n in bands) < 0.85 * 1024 * nodes
+    places = jnp.asarray(stars)
+    exact = moments(field, places, nodes=3 * nodes)
+    found = moments(field, places, nodes=bands)
+    same = moments(field, places, nodes=nodes)
+    errors = [np.percentile(np.abs(a[0] - exact[0]), 99) for a in (found, same)]
+    assert errors[0] < 1.5 * errors[1] < 1e-4
+    np.testing.assert_allclose(found[1], exact[1], rtol=5e-3)
+
+
+def test_one_band_has_all_stars_of_a_small_batch():
+    assert bands_for(np.array([[1.0, 2.0, 3.0], [1.0, 1.5, 4.0]]), 20) == ((3, 20),)
+    assert bands_for(np.zeros((1, 2)), 7) == ((2, 7),)

@@ -195,6 +195,17 @@ class ExactRays(Section):
         description="Largest 99.9th percentile of |A_n - A_2n| in units of the smallest "
         "sigma on the fitted field; else the nodes are doubled.",
     )
+    evaluator: Literal["auto", "finufft", "gather", "separable"] = Field(
+        default="auto",
+        description="How a Fourier series is evaluated at the nodes: by FINUFFT (CPU), by a "
+        "gather on an oversampled grid (any device), by separable products (exact to rounding), "
+        "or the fastest of them here.",
+    )
+    transform_accuracy: Annotated[float, Field(ge=1e-14, le=1e-2)] = Field(
+        default=1e-5,
+        description="Largest rms error of ln rho at the nodes over the root of the sum of the "
+        "squares of the coefficients; single precision goes down to 1e-6.",
+    )
 
 
 class ReferenceRays(Section):

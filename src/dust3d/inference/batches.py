@@ -22,6 +22,7 @@ from dust3d.inference.devices import (
     over_devices,
     rows_by_device,
     share_out,
+    shares,
 )
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.target import Sightlines
@@ -30,7 +31,9 @@ from dust3d.rays import nodes as exact
 from dust3d.rays import ode
 from dust3d.rays.grid import Grid, ln_density_on
 from dust3d.rays.product import RayMatrix, ResidentRays
+from dust3d.rays.quadrature import Bands, bands_for
 from dust3d.rays.weights import ray_weights
+from dust3d.transforms.nonuniform import Evaluator
 
 Batch = tuple[Sightlines, Int[Array, ""], Stars]
 
@@ -174,12 +177,30 @@ class GridSightlines(eqx.Module):
 
 
 class NodeSightlines(eqx.Module):
-    """Exact rays: Gauss-Legendre nodes on each."""
+    """Exact rays: Gauss-Legendre nodes on each, fewer on those to near stars.
+
+    Parameters
+    ----------
+    positions, rows
+        Stars [kpc], and the rows of each batch.
+    nodes
+        Nodes on the longest ray.
+    dtype
+        Precision.
+    mesh
+        The devices that share each batch.
+    evaluator
+        How Fourier series are evaluated.
+    """
 
     positions: Float[Array, "batches size ndim"]
+    near_first: Int[Array, "batches size"]
+    rank: Int[Array, "batches size"]
     batches: int = eqx.field(static=True)
     nodes: int = eqx.field(static=True)
+    bands: Bands = eqx.field(static=True)
     mesh: Mesh | None = eqx.field(static=True)
+    evaluator: Evaluator | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -188,19 +209,34 @@ class NodeSightlines(eqx.Module):
         nodes: int,
         dtype: Any,
         mesh: Mesh | None = None,
+        evaluator: Evaluator | None = None,
     ):
-        self.batches, self.nodes, self.mesh = len(rows), nodes, mesh
+        self.batches, self.nodes = len(rows), nodes
+        self.mesh, self.evaluator = mesh, evaluator
         self.positions = _places(positions, rows, dtype, mesh)
+        even = even_rows(rows, mesh)
+        distance = np.linalg.norm(positions, axis=1)[even].reshape(len(rows), shares(mesh), -1)
+        # each device sorts its own share
+        order = np.argsort(distance, axis=2)
+        rising = np.take_along_axis(distance, order, axis=2)
+        self.bands = bands_for(rising.reshape(-1, rising.shape[2]), nodes)
+        both = (jnp.asarray(a.reshape(even.shape)) for a in (order, np.argsort(order, axis=2)))
+        self.near_first, self.rank = (share_out(a, mesh, axis=1) for a in both)
 
     def moments(
         self, field: Field, batch: Int[Array, ""], second: bool
     ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """int rho ds and int rho^2 ds along the rays of one batch."""
 
-        def share(field: Field, positions: Array) -> tuple[Array, Array]:
-            return exact.moments(field, positions, nodes=self.nodes)
+        def share(field: Field, stars: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            positions, near_first, rank = stars
+            first, second = exact.moments(
+                field, positions[near_first], nodes=self.bands, evaluator=self.evaluator
+            )
+            return first[rank], second[rank]
 
-        return over_devices(share, self.mesh, field, self.positions[batch])
+        stars = (self.positions[batch], self.near_first[batch], self.rank[batch])
+        return over_devices(share, self.mesh, field, stars)
 
 
 class OdeSightlines(eqx.Module):

@@ -112,7 +112,7 @@ def sightlines_for(
     if settings.ray_method == "exact":
         reach = float(np.linalg.norm(positions, axis=1).max())
         nodes = settings.first_nodes(reach, order) * 2**refinements
-        return NodeSightlines(positions, rows, nodes, dtype, mesh)
+        return NodeSightlines(positions, rows, nodes, dtype, mesh, settings.evaluator)
     return OdeSightlines(positions, rows, rays.reference, dtype, mesh)
 
 

@@ -11,7 +11,8 @@ from dust3d.config.base import Box
 from dust3d.config.model import FourierFits, Likelihood, MLPFits, Prior, Rays, order_name
 from dust3d.config.optimiser import Adam, Optimiser
 from dust3d.rays.grid import Grid, grid_for_order
-from dust3d.rays.nodes import nodes_for
+from dust3d.rays.quadrature import nodes_for
+from dust3d.transforms.nonuniform import Evaluator
 
 _VOXELS_TO_BEGIN_WITH = 300_000
 _OVERSAMPLING = (2.4, 8.0)
@@ -87,6 +88,11 @@ class FitSettings:
         if self.fourier is None and self.rays.method == "production":
             return "exact"
         return self.rays.method
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """How exact rays evaluate a Fourier series at their nodes."""
+        return Evaluator(self.rays.exact.evaluator, self.rays.exact.transform_accuracy)
 
     @staticmethod
     def _first_oversampling(order: tuple[int, ...]) -> float:

@@ -15,7 +15,7 @@ from scipy import ndimage
 from dust3d.fields.base import Field
 from dust3d.fields.scales import is_periodic, voxel_for
 from dust3d.rays.grid import Grid, fast_size, ln_density_on
-from dust3d.rays.nodes import legendre_nodes
+from dust3d.rays.quadrature import legendre_nodes
 from dust3d.runtime import cores
 
 _POINTS_PER_CHUNK = 1 << 20
