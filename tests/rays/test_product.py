@@ -13,11 +13,13 @@ from dust3d.rays import product
 from dust3d.rays.device import DeviceRays
 from dust3d.rays.grid import Grid, ln_density_on
 from dust3d.rays.product import RayMatrix, ResidentRays, row_blocks
+from dust3d.rays.scheme import Scheme
 from dust3d.rays.weights import ray_weights
 
 GRID = Grid((12, 10, 6), HALF_WIDTHS)
+SCHEME = Scheme("trilinear", (GRID,), 0.0)
 MATRICES = [
-    ray_weights(np.random.default_rng(i).uniform(-0.9, 0.9, (8, 3)), GRID, 0.5) for i in range(3)
+    ray_weights(np.random.default_rng(i).uniform(-0.9, 0.9, (8, 3)), SCHEME) for i in range(3)
 ]
 
 

@@ -6,7 +6,7 @@ the same thing with the entries sorted by voxel: the voxels at the Sun, which ev
 crosses, cost a stage or two more and no contention, and sums come in a fixed order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
 from dust3d.rays.linear import linear_map
+from dust3d.rays.product import RayMatrix, ResidentRays
 
 _GROUP = 8
 
@@ -137,3 +138,16 @@ def _times_transposed(context, cotangent):
 def on_host() -> bool:
     """Whether JAX computes on the CPU, where scipy's products are faster."""
     return jax.default_backend() == "cpu"
+
+
+def resident_rays(blocks: Iterable[list[sp.csr_array]]) -> RayMatrix | DeviceRays:
+    """R of all batches, kept where JAX computes.
+
+    Parameters
+    ----------
+    blocks
+        The blocks of rows of each batch.
+    """
+    if on_host():
+        return RayMatrix(ResidentRays(blocks))
+    return DeviceRays([sp.csr_array(sp.vstack(some)) for some in blocks])

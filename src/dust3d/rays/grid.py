@@ -1,6 +1,5 @@
 """The voxel grid on which production rays see the density."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -55,12 +54,6 @@ def fast_size(at_least: float | int) -> int:
         if rest == 1 and n % 2 == 0:
             return n
         n += 1
-
-
-def grid_for_order(order: Sequence[int], half_widths: Sequence[float], oversampling: float) -> Grid:
-    """Voxels so fine that `oversampling` of them fit a half-wavelength of the highest mode."""
-    cells = tuple(fast_size(max(2 * m * oversampling, 2 * m + 2)) for m in order)
-    return Grid(cells, tuple(half_widths))
 
 
 def ln_density_on(field: Field, grid: Grid, dtype: jnp.dtype) -> Float[Array, "..."]:

@@ -59,12 +59,12 @@ class ResidentRays:
     Parameters
     ----------
     matrices
-        A CSR matrix for each batch, all of one shape (stars of a batch, voxels); taken one
-        at a time, so that they can be made one at a time.
+        A CSR matrix for each batch, all of one shape (stars of a batch, voxels), or its blocks
+        of rows; taken one at a time, so that they can be made one at a time.
     """
 
-    def __init__(self, matrices: Iterable[sp.csr_array]):
-        self._blocks = [row_blocks(matrix) for matrix in matrices]
+    def __init__(self, matrices: Iterable[sp.csr_array | list[sp.csr_array]]):
+        self._blocks = [m if isinstance(m, list) else row_blocks(m) for m in matrices]
         self.batches = len(self._blocks)
         self.rows = sum(block.shape[0] for block in self._blocks[0])
         self.columns = self._blocks[0][0].shape[1]
