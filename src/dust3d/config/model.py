@@ -166,18 +166,22 @@ class Likelihood(Section):
 class ProductionRays(Section):
     """Density on a grid, rays as a sparse matrix star x voxel."""
 
+    kernel: Literal["auto", "planes", "trilinear", "deconvolved", "quadratic", "cubic"] = Field(
+        default="auto",
+        description="How rays read the grid: `trilinear`; `deconvolved`, the same with its "
+        "damping undone on the grid; `planes`, sampled across each ray's steepest axis, with the "
+        "fewest weights per star and the most voxels; B-splines, for the smallest errors. `auto` "
+        "takes what costs least for `max_error_sigma` on a draw of the prior.",
+    )
     oversampling: Annotated[float, Field(ge=1)] | None = Field(
         default=None,
         description="Voxels per half-wavelength of the highest mode along each axis, to begin "
-        "with; none: as many as make 300 000 voxels, between 2.4 and 8.",
-    )
-    step_voxels: Positive = Field(
-        default=0.5, description="Step of the quadrature along a ray, in voxels."
+        "with (`planes`: half as many along the ray); none: from `max_error_sigma`.",
     )
     max_error_sigma: Positive = Field(
         default=0.5,
         description="Largest 99th percentile of |A - exact A| in units of each star's sigma; "
-        "the grid is refined until it holds.",
+        "checked on the fitted field, and the grid refined until it holds.",
     )
 
 

@@ -29,10 +29,11 @@ from dust3d.inference.target import Sightlines
 from dust3d.observations import Observations
 from dust3d.rays import nodes as exact
 from dust3d.rays import ode
-from dust3d.rays.grid import Grid, ln_density_on
-from dust3d.rays.product import RayMatrix, ResidentRays
+from dust3d.rays.device import DeviceRays, resident_rays
+from dust3d.rays.product import RayMatrix
 from dust3d.rays.quadrature import Bands, bands_for
-from dust3d.rays.weights import ray_weights
+from dust3d.rays.scheme import Scheme
+from dust3d.rays.weights import ray_blocks
 from dust3d.transforms.nonuniform import Evaluator
 
 Batch = tuple[Sightlines, Int[Array, ""], Stars]
@@ -122,11 +123,11 @@ def _places(
 
 
 class GridSightlines(eqx.Module):
-    """Production rays: the density on a grid, times a sparse matrix per batch."""
+    """Production rays: the density on grids, times a sparse matrix per batch."""
 
-    matrix: RayMatrix
+    matrix: RayMatrix | DeviceRays
     batches: int = eqx.field(static=True)
-    grid: Grid = eqx.field(static=True)
+    scheme: Scheme = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
     mesh: Mesh | None = eqx.field(static=True)
 
@@ -135,26 +136,22 @@ class GridSightlines(eqx.Module):
         cls,
         positions: np.ndarray,
         rows: np.ndarray,
-        grid: Grid,
-        step_voxels: float,
+        scheme: Scheme,
         dtype: Any,
         mesh: Mesh | None = None,
     ) -> "GridSightlines":
         """All of R in memory, for stars [kpc] and the rows of each batch."""
         parts = rows_by_device(even_rows(rows, mesh), mesh)
-        matrices = (ray_weights(positions[part], grid, step_voxels) for part in parts)
-        return cls(RayMatrix(ResidentRays(matrices)), len(rows), grid, dtype, mesh)
+        made = (ray_blocks(positions[part], scheme) for part in parts)
+        return cls(resident_rays(made), len(rows), scheme, dtype, mesh)
 
     def moments(
         self, field: Field, batch: Int[Array, ""], second: bool
     ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
         """int rho ds and int rho^2 ds along the rays of one batch."""
-        density = jnp.exp(ln_density_on(field, self.grid, self.dtype)).reshape(-1)
-        if not second:
-            first = self._product(batch, density[:, None])[:, 0]
-            return first, jnp.zeros_like(first)
-        both = self._product(batch, jnp.stack([density, density**2], axis=1))
-        return both[:, 0], both[:, 1]
+        found = self._product(batch, self.scheme.densities(field, self.dtype, second))
+        first = found[:, 0]
+        return first, found[:, 1] if second else jnp.zeros_like(first)
 
     def _product(
         self, batch: Int[Array, ""], density: Float[Array, "voxels c"]

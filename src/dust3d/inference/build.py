@@ -18,7 +18,7 @@ from dust3d.inference.prior import (
     VerticalMeanPrior,
     spectral_scales,
 )
-from dust3d.inference.settings import FitSettings
+from dust3d.inference.settings import Choice, FitSettings
 from dust3d.inference.target import Sightlines, Target
 from dust3d.keys import key_for
 from dust3d.observations import Observations
@@ -90,6 +90,7 @@ def sightlines_for(
     *,
     refinements: int = 0,
     order: tuple[int, ...] | None = None,
+    choice: Choice | None = None,
 ) -> Sightlines:
     """Sightlines to stars in batches, by the method that the configuration names.
 
@@ -103,12 +104,13 @@ def sightlines_for(
         How many times the grid was made finer, or the nodes were doubled.
     order
         Order of the field, if it is not that of the fit.
+    choice
+        Kernel and oversampling of production rays, from `choose_rays`; none: as configured.
     """
     rays, dtype, mesh = settings.rays, settings.dtype, star_mesh()
     if settings.ray_method == "production":
-        grid = settings.grid(refinements, order)
-        step = rays.production.step_voxels
-        return GridSightlines.resident(positions, rows, grid, step, dtype, mesh)
+        scheme = settings.scheme(choice, refinements, order)
+        return GridSightlines.resident(positions, rows, scheme, dtype, mesh)
     if settings.ray_method == "exact":
         reach = float(np.linalg.norm(positions, axis=1).max())
         nodes = settings.first_nodes(reach, order) * 2**refinements

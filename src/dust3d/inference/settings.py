@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,13 +10,19 @@ import numpy as np
 from dust3d.config.base import Box
 from dust3d.config.model import FourierFits, Likelihood, MLPFits, Prior, Rays, order_name
 from dust3d.config.optimiser import Adam, Optimiser
-from dust3d.rays.grid import Grid, grid_for_order
 from dust3d.rays.quadrature import nodes_for
+from dust3d.rays.scheme import Scheme, scheme_for
 from dust3d.transforms.nonuniform import Evaluator
 
-_VOXELS_TO_BEGIN_WITH = 300_000
-_OVERSAMPLING = (2.4, 8.0)
+_OVERSAMPLING = 2.4
 _REFINEMENT = 1.5
+
+
+class Choice(NamedTuple):
+    """Kernel of production rays, and voxels per half-wavelength of the highest mode."""
+
+    kernel: str
+    oversampling: float
 
 
 @dataclass(frozen=True)
@@ -75,12 +81,29 @@ class FitSettings:
         """Precision of the workhorse."""
         return jnp.dtype(self.optimiser.precision)
 
-    def grid(self, refinements: int = 0, order: tuple[int, ...] | None = None) -> Grid:
-        """The grid of production rays of a Fourier fit, made finer a number of times."""
-        order = order or self.order
-        oversampling = self.rays.production.oversampling or self._first_oversampling(order)
-        finer = oversampling * _REFINEMENT**refinements
-        return grid_for_order(order, self.box.half_widths_kpc, finer)
+    def scheme(
+        self,
+        choice: Choice | None = None,
+        refinements: int = 0,
+        order: tuple[int, ...] | None = None,
+    ) -> Scheme:
+        """Grids and kernel of production rays of a Fourier fit.
+
+        Parameters
+        ----------
+        choice
+            From `choose_rays`; none: as configured, without a look at the stars.
+        refinements
+            How many times the grid is made finer.
+        order
+            Order of the field, if it is not that of the fit.
+        """
+        production = self.rays.production
+        if choice is None:
+            kernel = "deconvolved" if production.kernel == "auto" else production.kernel
+            choice = Choice(kernel, production.oversampling or _OVERSAMPLING)
+        finer = choice.oversampling * _REFINEMENT**refinements
+        return scheme_for(choice.kernel, order or self.order, self.box.half_widths_kpc, finer)
 
     @property
     def ray_method(self) -> str:
@@ -93,11 +116,6 @@ class FitSettings:
     def evaluator(self) -> Evaluator:
         """How exact rays evaluate a Fourier series at their nodes."""
         return Evaluator(self.rays.exact.evaluator, self.rays.exact.transform_accuracy)
-
-    @staticmethod
-    def _first_oversampling(order: tuple[int, ...]) -> float:
-        fill = (_VOXELS_TO_BEGIN_WITH / np.prod([2.0 * m for m in order])) ** (1 / len(order))
-        return float(np.clip(fill, *_OVERSAMPLING))
 
     def first_nodes(self, reach_kpc: float, order: tuple[int, ...] | None = None) -> int:
         """Nodes per ray of exact quadrature to begin with."""
