@@ -51,12 +51,12 @@ def test_many_nodes_lie_in_panels_and_integrate_as_one_rule_does():
     t, w = legendre_nodes(200)
     assert np.all(np.diff(t) > 0)
     assert w.sum() == pytest.approx(1, rel=1e-14)
-    wave = np.exp(np.cos(90 * t))
-    exact = quad(lambda x: np.exp(np.cos(90 * x)), 0, 1, epsrel=1e-13, limit=500)[0]
+    wave = np.exp(np.cos(40 * t))
+    exact = quad(lambda x: np.exp(np.cos(40 * x)), 0, 1, epsrel=1e-13, limit=500)[0]
     assert w @ wave == pytest.approx(exact, rel=1e-9)
     along = integration_matrix(200) @ wave
     for row in (3, 70, 199):
-        part = quad(lambda x: np.exp(np.cos(90 * x)), 0, t[row], epsrel=1e-13, limit=500)[0]
+        part = quad(lambda x: np.exp(np.cos(40 * x)), 0, t[row], epsrel=1e-13, limit=500)[0]
         assert along[row] == pytest.approx(part, abs=1e-9)
 
 

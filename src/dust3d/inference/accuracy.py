@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 
 from dust3d.errors import FitError
@@ -11,6 +10,7 @@ from dust3d.inference.batches import Batches
 from dust3d.keys import generator_for
 from dust3d.observations import Observations
 from dust3d.rays.nodes import extinctions
+from dust3d.rays.settle import settle
 
 _SAMPLE = 1500
 _MOST_NODES = 1 << 12
@@ -66,20 +66,23 @@ def settle_nodes(
     FitError
         If a few thousand nodes are not enough: the field is too rough to integrate.
     """
-    positions = jnp.asarray(observations.positions)
-    limit = limit_sigma * float(observations.sigma.min())
-    nodes, coarse = first, np.asarray(extinctions(field, positions, first))
-    while True:
-        fine = np.asarray(extinctions(field, positions, 2 * nodes))
-        error = float(np.percentile(np.abs(fine - coarse), 99.9))
-        if error < limit:
-            return nodes, error, fine
-        nodes, coarse = 2 * nodes, fine
-        if nodes > _MOST_NODES or not np.isfinite(error):
-            raise FitError(
-                f"with {nodes} nodes on each ray extinctions still change by {error:.2g} mag: the "
-                "field is too rough to integrate; lower the learning rate or the order"
-            )
+    positions = np.asarray(observations.positions)
+    settled = settle(
+        lambda rows, nodes: extinctions(field, positions[rows], nodes),
+        len(positions),
+        first=first,
+        most=2 * _MOST_NODES,
+        tolerance_mag=limit_sigma * float(observations.sigma.min()),
+        percentile=99.9,
+        each=False,
+    )
+    if settled.nodes is None:
+        raise FitError(
+            f"with {settled.finest} nodes on each ray extinctions still change by "
+            f"{settled.change_mag:.2g} mag: the field is too rough to integrate; lower the "
+            "learning rate or the order"
+        )
+    return settled.nodes, settled.change_mag, settled.values
 
 
 def ray_accuracy(

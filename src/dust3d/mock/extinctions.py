@@ -1,5 +1,7 @@
 """True extinctions of a mock's stars, by the integrator of the configuration."""
 
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,14 +13,18 @@ from dust3d.fields.structured import StructuredField
 from dust3d.keys import generator_for
 from dust3d.progress import logger
 from dust3d.rays import nodes, ode
+from dust3d.rays.settle import Settled, by_distance, settle
+from dust3d.transforms.nonuniform import Evaluator
 
 _BATCH = 8192
 _FEWEST_NODES = 16
 _MOST_NODES = 1 << 13
 _CONVERGED = 1e-3
-_PERCENTILE = 90
+_PERCENTILE = 90.0
 _CHECKED_STARS = 32
 _AGREEMENT = 1e-2
+# error of ln rho over the tolerance [1 / mag]: A may be tens of magnitudes
+_TRANSFORM = 1e-3
 
 
 def true_extinctions(
@@ -93,27 +99,39 @@ def _hold_together(
 def converged_extinctions(field: Field, positions: np.ndarray, tolerance_mag: float) -> np.ndarray:
     """Extinctions [mag] by quadrature on nodes that are doubled until nothing changes.
 
-    Stars are taken in order of distance, so that near ones, which need few nodes, do
-    not wait for far ones. The first nodes are close enough to hit each cloud that the
-    ray crosses: one that two node counts both miss would look converged.
+    The first nodes are close enough to hit each cloud that the ray crosses: one that two
+    node counts both miss would look converged.
 
     Raises
     ------
     Dust3dError
         If a star has not converged at 8 192 nodes.
     """
-    distance = np.linalg.norm(positions, axis=1)
-    order = np.argsort(distance)
-    found = np.zeros(len(positions))
-    count = 2 * _FEWEST_NODES
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
-        # farther stars need no fewer nodes than the batch before
-        count = max(count // 2, _nodes_that_hit(field, distance[rows[-1]]))
-        found[rows], count = _doubled(field, positions[rows], tolerance_mag, count)
-        done = start + len(rows)
-        logger.info("extinctions of %d of %d stars, %d nodes a ray", done, len(order), count)
-    return found
+    evaluator = Evaluator(accuracy=_TRANSFORM * tolerance_mag)
+
+    def settled(rows: np.ndarray, first: int) -> Settled:
+        found = settle(
+            lambda some, count: nodes.extinctions(field, positions[rows[some]], count, evaluator),
+            len(rows),
+            first=first,
+            most=_MOST_NODES,
+            tolerance_mag=tolerance_mag,
+            percentile=_PERCENTILE,
+            each=True,
+        )
+        if found.moving.any():
+            raise Dust3dError(
+                f"the extinctions of {found.moving.sum()} mock stars still change by up "
+                f"to {found.largest_mag:.2g} mag at {found.finest} nodes per ray; make the clouds "
+                "of mock.truth wider, or take mock.extinction.integrator: reference"
+            )
+        reach = distances[rows].max()
+        logger.info("extinctions of stars out to %.3g kpc, %d nodes a ray", reach, found.nodes)
+        return found
+
+    distances = np.linalg.norm(positions, axis=1)
+    fewest = partial(_nodes_that_hit, field)
+    return by_distance(distances, settled, fewest, _BATCH).values
 
 
 def _nodes_that_hit(field: Field, reach_kpc: float) -> int:
@@ -123,40 +141,3 @@ def _nodes_that_hit(field: Field, reach_kpc: float) -> int:
     needed = np.pi / 2 * reach_kpc / (2 * finest)
     power = 1 << int(np.ceil(np.log2(max(needed, 1))))
     return min(max(_FEWEST_NODES, power), _MOST_NODES // 2)
-
-
-def _doubled(
-    field: Field, positions: np.ndarray, tolerance_mag: float, count: int
-) -> tuple[np.ndarray, int]:
-    """Extinctions of a batch, and the nodes at which nine in ten have converged.
-
-    Until then all stars go on: a few that agree by chance are no sign.
-    """
-    found = _quadrature(field, positions, count)
-    enough = None
-    going_on = np.arange(len(positions))
-    change = np.full(len(positions), np.inf)
-    while count < _MOST_NODES:
-        count *= 2
-        fine = _quadrature(field, positions[going_on], count)
-        change = np.abs(fine - found[going_on])
-        found[going_on] = fine
-        if enough is None and np.percentile(change, _PERCENTILE) < tolerance_mag:
-            enough = count
-        if enough is not None:
-            going_on = going_on[change >= tolerance_mag]
-            if len(going_on) == 0:
-                return found, enough
-    raise Dust3dError(
-        f"the extinctions of {np.sum(change >= tolerance_mag)} mock stars still change by up "
-        f"to {change.max():.2g} mag at {count} nodes per ray; make the clouds of mock.truth wider, "
-        "or take mock.extinction.integrator: reference"
-    )
-
-
-def _quadrature(field: Field, positions: np.ndarray, count: int) -> np.ndarray:
-    n = len(positions)
-    # sizes are powers of two, so that few shapes are compiled
-    size = 1 << (n - 1).bit_length()
-    padded = np.pad(positions, ((0, size - n), (0, 0)), mode="edge")
-    return np.array(nodes.extinctions(field, jnp.asarray(padded), count))[:n]

@@ -9,6 +9,7 @@ go through one evaluation of the field.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from dust3d.fields.base import Field
@@ -66,27 +67,45 @@ def moments(
 
 
 @eqx.filter_jit
-def _chunked(
-    field: Field, stars: Float[Array, "c m ndim"], nodes: int, evaluator: Evaluator | None
-) -> Float[Array, "c m"]:
-    def chunk(some: Float[Array, "m ndim"]) -> Float[Array, " m"]:
-        return moments(field, some, nodes=nodes, evaluator=evaluator)[0]
+def _ln_density(
+    field: Field, points: Float[Array, "n ndim"], evaluator: Evaluator | None
+) -> Float[Array, " n"]:
+    return field.at(points, evaluator)
 
-    return chunk(stars[0])[None] if len(stars) == 1 else jax.lax.map(chunk, stars)
+
+def density_at(
+    field: Field, points: Float[np.ndarray, "n ndim"], evaluator: Evaluator | None = None
+) -> Float[np.ndarray, " n"]:
+    """rho [mag / kpc] at any number of positions [kpc], in chunks of bounded memory.
+
+    Chunks have as many points as a power of two, so that few programs are compiled.
+    """
+    density = np.empty(len(points), points.dtype)
+    for start in range(0, len(points), _POINTS_PER_CHUNK):
+        some = points[start : start + _POINTS_PER_CHUNK]
+        fill = (1 << (len(some) - 1).bit_length()) - len(some)
+        padded = jnp.asarray(np.pad(some, ((0, fill), (0, 0)), mode="edge"))
+        found = np.asarray(_ln_density(field, padded, evaluator))[: len(some)]
+        np.exp(found, out=density[start : start + len(some)])
+    return density
 
 
 def extinctions(
     field: Field,
-    positions: Float[Array, "n ndim"],
+    positions: Float[Array, "n ndim"] | Float[np.ndarray, "n ndim"],
     nodes: int,
     evaluator: Evaluator | None = None,
-) -> Float[Array, " n"]:
-    """Extinctions [mag] from the Sun to many stars [kpc], in chunks of bounded memory."""
-    n = positions.shape[0]
-    chunk = max(1, min(n, _POINTS_PER_CHUNK // nodes))
-    padded = jnp.concatenate([positions, jnp.repeat(positions[-1:], -n % chunk, axis=0)])
-    stars = padded.reshape(-1, chunk, positions.shape[1])
-    return _chunked(field, stars, nodes, evaluator).reshape(-1)[:n]
+) -> Float[np.ndarray, " n"]:
+    """Extinctions [mag] from the Sun to any number of stars [kpc], in bounded memory."""
+    places = np.asarray(positions)
+    t, w = (v.astype(places.dtype) for v in legendre_nodes(nodes))
+    found, rows = np.empty(len(places), places.dtype), max(1, _POINTS_PER_CHUNK // len(t))
+    for start in range(0, len(places), rows):
+        some = places[start : start + rows]
+        points = (t[:, None] * some[:, None, :]).reshape(-1, places.shape[1])
+        along = density_at(field, points, evaluator).reshape(len(some), len(t))
+        found[start : start + rows] = np.linalg.norm(some, axis=1) * (along @ w)
+    return found
 
 
 def profile(
