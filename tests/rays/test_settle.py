@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dust3d.rays.settle import by_distance, settle
+from dust3d.rays.settle import settle
 
 
 class Series:
@@ -80,28 +80,3 @@ def test_what_never_rests_is_said():
     )
     assert broken.moving.all()
     assert broken.finest == 4
-
-
-def test_batches_go_from_near_to_far_and_begin_where_the_last_one_ended():
-    distances = np.array([4.0, 1.0, 3.0, 2.0])
-    series, begun = Series(distances**2), []
-
-    def some(rows, first):
-        begun.append((rows.tolist(), first))
-        return settle(
-            lambda which, nodes: series(rows[which], nodes),
-            len(rows),
-            first=first,
-            most=1 << 10,
-            tolerance_mag=1e-2,
-            percentile=90.0,
-            each=True,
-        )
-
-    found = by_distance(distances, some, lambda reach: 2 if reach < 3 else 4, 2)
-    assert [rows for rows, _ in begun] == [[1, 3], [2, 0]]
-    assert begun[0][1] == 2
-    assert begun[1][1] >= 4
-    np.testing.assert_allclose(found.values, 1, atol=1e-2)
-    assert found.nodes >= begun[1][1]
-    assert by_distance(np.zeros(0), some, lambda _: 2, 2).values.shape == (0,)

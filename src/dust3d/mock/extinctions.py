@@ -1,7 +1,5 @@
 """True extinctions of a mock's stars, by the integrator of the configuration."""
 
-from functools import partial
-
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,19 +10,14 @@ from dust3d.fields.base import Field
 from dust3d.fields.structured import StructuredField
 from dust3d.keys import generator_for
 from dust3d.progress import logger
-from dust3d.rays import nodes, ode
-from dust3d.rays.settle import Settled, by_distance, settle
-from dust3d.transforms.nonuniform import Evaluator
+from dust3d.rays import converged, ode
+from dust3d.rays.settle import Settled
 
 _BATCH = 8192
-_FEWEST_NODES = 16
 _MOST_NODES = 1 << 13
 _CONVERGED = 1e-3
-_PERCENTILE = 90.0
 _CHECKED_STARS = 32
 _AGREEMENT = 1e-2
-# error of ln rho over the tolerance [1 / mag]: A may be tens of magnitudes
-_TRANSFORM = 1e-3
 
 
 def true_extinctions(
@@ -107,37 +100,17 @@ def converged_extinctions(field: Field, positions: np.ndarray, tolerance_mag: fl
     Dust3dError
         If a star has not converged at 8 192 nodes.
     """
-    evaluator = Evaluator(accuracy=_TRANSFORM * tolerance_mag)
 
-    def settled(rows: np.ndarray, first: int) -> Settled:
-        found = settle(
-            lambda some, count: nodes.extinctions(field, positions[rows[some]], count, evaluator),
-            len(rows),
-            first=first,
-            most=_MOST_NODES,
-            tolerance_mag=tolerance_mag,
-            percentile=_PERCENTILE,
-            each=True,
-        )
-        if found.moving.any():
+    def report(done: int, settled: Settled) -> None:
+        if settled.moving.any():
             raise Dust3dError(
-                f"the extinctions of {found.moving.sum()} mock stars still change by up "
-                f"to {found.largest_mag:.2g} mag at {found.finest} nodes per ray; make the clouds "
-                "of mock.truth wider, or take mock.extinction.integrator: reference"
+                f"the extinctions of {settled.moving.sum()} mock stars still change by up "
+                f"to {settled.largest_mag:.2g} mag at {settled.finest} nodes per ray; make the "
+                "clouds of mock.truth wider, or take mock.extinction.integrator: reference"
             )
-        reach = distances[rows].max()
-        logger.info("extinctions of stars out to %.3g kpc, %d nodes a ray", reach, found.nodes)
-        return found
+        count = settled.nodes
+        logger.info("extinctions of %d of %d stars, %d nodes a ray", done, len(positions), count)
 
-    distances = np.linalg.norm(positions, axis=1)
-    fewest = partial(_nodes_that_hit, field)
-    return by_distance(distances, settled, fewest, _BATCH).values
-
-
-def _nodes_that_hit(field: Field, reach_kpc: float) -> int:
-    """Nodes at most two sigma of the smallest cloud apart, a power of two."""
-    finest = field.finest_kpc if isinstance(field, StructuredField) else np.inf
-    # Gauss-Legendre nodes are farthest apart mid-ray: pi / 2 of the mean spacing
-    needed = np.pi / 2 * reach_kpc / (2 * finest)
-    power = 1 << int(np.ceil(np.log2(max(needed, 1))))
-    return min(max(_FEWEST_NODES, power), _MOST_NODES // 2)
+    return converged.converged_extinctions(
+        field, positions, tolerance_mag, batch=_BATCH, most_nodes=_MOST_NODES, report=report
+    )

@@ -49,10 +49,15 @@ def panel_integrals(size: int, ends: Float[np.ndarray, " e"]) -> Float[np.ndarra
     coefficients, which are integrated term by term. In units of the panel's length;
     ends in [0, 1].
     """
+    return legendre_integrals(size, ends) @ to_legendre(size)
+
+
+@lru_cache(maxsize=16)
+def to_legendre(size: int) -> Float[np.ndarray, "n n"]:
+    """Matrix from values at the nodes of one panel to Legendre coefficients."""
     x, w = np.polynomial.legendre.leggauss(size)
-    degree = np.arange(size)
-    to_coefficients = (degree + 0.5)[:, None] * np.polynomial.legendre.legvander(x, size - 1).T * w
-    return legendre_integrals(size, ends) @ to_coefficients
+    legendre = np.polynomial.legendre.legvander(x, size - 1)
+    return (np.arange(size) + 0.5)[:, None] * legendre.T * w
 
 
 def legendre_integrals(size: int, ends: Float[np.ndarray, " e"]) -> Float[np.ndarray, "e n"]:

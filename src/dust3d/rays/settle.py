@@ -89,39 +89,3 @@ def settle(
             break
     largest_mag = float(last.max(initial=0.0))
     return Settled(found, nodes, change_mag, largest_mag, moving, count)
-
-
-def by_distance(
-    distances: np.ndarray,
-    settle_some: Callable[[np.ndarray, int], Settled],
-    fewest: Callable[[float], int],
-    batch: int,
-) -> Settled:
-    """Settle values in batches from near to far: near ones do not wait for far ones.
-
-    Parameters
-    ----------
-    distances
-        Of the values [kpc].
-    settle_some
-        Settles the values of these numbers, from a number of nodes on.
-    fewest
-        Nodes to begin with, at least, out to a distance [kpc].
-    batch
-        Values in a batch.
-    """
-    order = np.argsort(distances, kind="stable")
-    values, moving = np.zeros(len(order)), np.zeros(len(order), dtype=bool)
-    nodes, parts = 1, []
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        # farther ones need no fewer nodes than the batch before
-        some = settle_some(rows, max(nodes, fewest(float(distances[rows[-1]]))))
-        values[rows], moving[rows] = some.values, some.moving
-        nodes = some.nodes or nodes
-        parts.append(some)
-    largest = max((p.largest_mag for p in parts), default=0.0)
-    change = max((p.change_mag for p in parts), default=0.0)
-    return Settled(
-        values, nodes, change, largest, moving, max((p.finest for p in parts), default=0)
-    )
