@@ -1,5 +1,6 @@
 """The stars as arrays: what the likelihood sees of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,3 +47,14 @@ class Observations:
             sigma=self.sigma[rows],
             classes=self.classes[rows],
         )
+
+
+def joined(parts: Sequence[Observations]) -> Observations:
+    """Stars of several parts, whose classes are numbered alike, one part after the other."""
+    return Observations(
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.extinction for part in parts]),
+        np.concatenate([part.sigma for part in parts]),
+        np.concatenate([part.classes for part in parts]),
+        parts[0].class_names,
+    )

@@ -1,10 +1,14 @@
-"""Process-wide settings of JAX: precision, device, compilation cache.
+"""Process-wide settings of JAX (precision, device, compilation cache), and the machine's limits.
 
 Called by stages and the command line before any array is made, never at import.
 """
 
 import os
+import sys
 from pathlib import Path
+
+# the rest is for the system and for what a prediction does not see
+_USABLE = 0.9
 
 
 def configure(*, cache: str | Path | None = None, cpu_devices: int | None = None) -> None:
@@ -48,3 +52,53 @@ def device_name() -> str:
     import jax
 
     return str(jax.devices()[0].device_kind)
+
+
+def resident_bytes() -> float:
+    """Memory that this process holds now [bytes]."""
+    status = _status()
+    return status.get("VmRSS", peak_resident_bytes())
+
+
+def peak_resident_bytes() -> float:
+    """The most memory that this process has held since it was started [bytes].
+
+    The resident set: what lies in RAM, shared libraries included, files that the system
+    keeps in its cache not.
+    """
+    status = _status()
+    if "VmHWM" in status:
+        # getrusage would begin with the peak of the process that started this one
+        return status["VmHWM"]
+    import resource
+
+    peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def memory_limit_bytes() -> float:
+    """Memory that this process may come to hold [bytes]: what is free, and the job's limit."""
+    limits = [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))]
+    available = _sizes("/proc/meminfo").get("MemAvailable")
+    if available is not None:
+        limits.append(available + resident_bytes())
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        text = Path(path).read_text().strip() if Path(path).is_file() else ""
+        if text.isdigit():
+            limits.append(float(text))
+    node = os.environ.get("SLURM_MEM_PER_NODE", "")
+    if node.isdigit() and int(node):
+        limits.append(float(node) * 2**20)
+    return _USABLE * min(limits)
+
+
+def _status() -> dict[str, float]:
+    return _sizes("/proc/self/status")
+
+
+def _sizes(path: str) -> dict[str, float]:
+    """Entries in kB of a file of the kernel [bytes]; none where there is no such file."""
+    if not Path(path).is_file():
+        return {}
+    rows = (line.split() for line in Path(path).read_text().splitlines())
+    return {r[0].rstrip(":"): 1024 * float(r[1]) for r in rows if len(r) == 3 and r[2] == "kB"}

@@ -255,6 +255,40 @@ def test_products_say_what_they_are(whole):
     np.testing.assert_allclose(last, field.on_grid(axes), atol=1e-4)
 
 
+@pytest.mark.parametrize("rays", ["production", "exact"])
+def test_a_streamed_fit_is_the_fit_in_memory(rays, tables, tmp_path):
+    options = {"rays": {"method": rays, "production": {"oversampling": 6, "max_error_sigma": 100}}}
+    for name in (True, False):
+        run(tmp_path / str(name), tables, optimiser={"stream": name}, **options)
+        assert summary(tmp_path / str(name))["cost"]["streamed"] is name
+        # nothing of the scratch files is left
+        assert sorted(p.name for p in (tmp_path / str(name)).iterdir()) == sorted(NAMES)
+    one, two = numbers(tmp_path / "False"), numbers(tmp_path / "True")
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_a_fit_says_what_it_took_and_what_more_would_take(whole, caplog):
+    cost = summary(whole)["cost"]
+    assert cost["gradients"] == 6
+    assert cost["products"] == 12
+    assert cost["stars_per_s"] == pytest.approx(6 * 250 / summary(whole)["optimiser_seconds"])
+    assert not cost["streamed"]
+    assert 0.2 < cost["measured_memory_gb"] < cost["limit_memory_gb"]
+    assert cost["predicted_memory_gb"] < cost["limit_memory_gb"]
+    now = summary(whole)["optimiser_seconds"] + cost["setup_seconds"]
+    assert cost["twice_the_stars"]["seconds"] == pytest.approx(2 * now, rel=1e-6)
+    assert cost["twice_the_order"]["seconds"] > 2 * now
+    for larger in ("twice_the_stars", "twice_the_order"):
+        assert cost[larger]["memory_gb"] > 0.99 * cost["predicted_memory_gb"]
+
+
+def test_a_fit_beyond_its_memory_is_refused_before_it_starts(tables, tmp_path):
+    with pytest.raises(FitError, match=r"fourier-2x2: needs about .* GB .* than the 0.1 GB"):
+        run(tmp_path, tables, optimiser={"memory_gb": 0.1})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_loss_that_is_not_finite_ends_the_fit_and_keeps_the_last_good_checkpoint(
     whole, tables, tmp_path, monkeypatch
 ):

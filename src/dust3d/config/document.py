@@ -102,7 +102,8 @@ def _type(annotation: Any) -> str:
         return "section"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return ", ".join(f"`{a}`" for a in arguments)
+        # logical values as YAML writes them
+        return ", ".join(f"`{str(a).lower() if isinstance(a, bool) else a}`" for a in arguments)
     if origin is tuple:
         if arguments[-1] is Ellipsis:
             return f"list of {_type(arguments[0])}"

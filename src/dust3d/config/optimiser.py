@@ -94,6 +94,16 @@ class Optimiser(Section):
     precision: Literal["float32", "float64"] = Field(
         default="float32", description="Of the workhorse."
     )
+    stream: Literal["auto", True, False] = Field(
+        default="auto",
+        description="Whether stars are read, and their rays made, batch by batch instead of being "
+        "held in memory: slower, for tables of any size. `auto` does so if the fit would not fit.",
+    )
+    memory_gb: Positive | None = Field(
+        default=None,
+        description="Memory that a fit may take; none: what the machine, and the job's limits, "
+        "allow. A fit that is predicted to take more is refused before it starts.",
+    )
     checkpoint_every_s: NonNegative = Field(
         default=30.0, description="Seconds between checkpoints."
     )

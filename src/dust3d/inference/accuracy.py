@@ -6,7 +6,7 @@ import numpy as np
 
 from dust3d.errors import FitError
 from dust3d.fields.base import Field
-from dust3d.inference.batches import Batches
+from dust3d.inference.batches import StarBatches
 from dust3d.keys import generator_for
 from dust3d.observations import Observations
 from dust3d.rays.nodes import extinctions
@@ -87,7 +87,7 @@ def settle_nodes(
 
 def ray_accuracy(
     field: Field,
-    batches: Batches,
+    batches: StarBatches,
     sample: Observations,
     *,
     first_nodes: int,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from dust3d.config.optimiser import Adam as AdamSettings
-from dust3d.inference.batches import Batches
+from dust3d.inference.batches import StarBatches
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.prior import Xi
 from dust3d.inference.target import Sightlines, Target
@@ -27,7 +27,7 @@ class Adam:
         The section `optimiser.method` of the configuration.
     """
 
-    def __init__(self, target: Target, batches: Batches, settings: AdamSettings):
+    def __init__(self, target: Target, batches: StarBatches, settings: AdamSettings):
         self.epochs, self.batches = settings.epochs, batches.count
         self._stars = batches
         first, last = settings.learning_rate

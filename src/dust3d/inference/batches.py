@@ -5,7 +5,7 @@ constant of it: `Batches.walk` hands out sightlines, number and stars of each ba
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -39,19 +39,29 @@ from dust3d.transforms.nonuniform import Evaluator
 Batch = tuple[Sightlines, Int[Array, ""], Stars]
 
 
+def batch_shape(n: int, batch: int) -> tuple[int, int]:
+    """Number and size of the batches of n stars, at most `batch` in each."""
+    batches = max(1, int(np.ceil(n / batch)))
+    return batches, int(np.ceil(n / batches))
+
+
+def batch_order(n: int, generator: np.random.Generator) -> np.ndarray:
+    """All rows in random order, in half the memory of 64-bit numbers where they fit."""
+    return generator.permutation(np.arange(n, dtype=np.int32 if n < 1 << 31 else np.int64))
+
+
 def rows_in_order(n: int, batch: int) -> np.ndarray:
     """Rows of each batch as they stand, shape (batches, size); -1 fills the last one up."""
-    batches = max(1, int(np.ceil(n / batch)))
-    size = int(np.ceil(n / batches))
-    rows = np.full(batches * size, -1)
-    rows[:n] = np.arange(n)
-    return rows.reshape(batches, size)
+    shape = batch_shape(n, batch)
+    rows = np.full(shape, -1)
+    rows.reshape(-1)[:n] = np.arange(n)
+    return rows
 
 
 def batch_rows(n: int, batch: int, generator: np.random.Generator) -> np.ndarray:
     """Rows of each batch in random order, shape (batches, size); -1 fills the last one up."""
     rows = rows_in_order(n, batch)
-    rows.reshape(-1)[:n] = generator.permutation(n)
+    rows.reshape(-1)[:n] = batch_order(n, generator)
     return rows
 
 
@@ -63,6 +73,45 @@ def stars_of(observations: Observations, rows: np.ndarray, dtype: jnp.dtype) -> 
         jnp.asarray(observations.classes[rows], jnp.int32),
         jnp.asarray(rows >= 0, dtype),
     )
+
+
+@runtime_checkable
+class StarBatches(Protocol):
+    """Measured stars in `count` batches of one `size`, `number` in all, and `rays` to them."""
+
+    count: int
+    size: int
+    number: int
+
+    @property
+    def rays(self) -> Sightlines:
+        """The sightlines."""
+        ...
+
+    def stars(self, batch: int) -> Stars:
+        """The measured stars of one batch, arrays of shape (size,); weight 0 fills up."""
+        ...
+
+    def prefetch(self, batch: int) -> None:
+        """Begin to make a batch ready."""
+        ...
+
+    def at(self, batch: int) -> Batch:
+        """Sightlines, the number of the batch among them, and stars: arguments of a step."""
+        ...
+
+    def walk(self, order: Iterable[int] | None = None) -> Iterator[Batch]:
+        """All batches, in a given order or as they come, the next one being made ready."""
+        ...
+
+
+def walk_batches(batches: StarBatches, order: Iterable[int] | None) -> Iterator[Batch]:
+    """All batches, in a given order or as they come, the next one being made ready."""
+    numbers = list(range(batches.count) if order is None else order)
+    for batch, following in zip(numbers, [*numbers[1:], None], strict=True):
+        if following is not None:
+            batches.prefetch(following)
+        yield batches.at(batch)
 
 
 class Batches:
@@ -90,10 +139,15 @@ class Batches:
         dtype: Any,
         mesh: Mesh | None = None,
     ):
-        self.rays, self.number = rays, len(observations)
+        self._rays, self.number = rays, len(observations)
         rows = even_rows(rows, mesh)
         self.count, self.size = rows.shape
         self._stars = [share_out(stars_of(observations, some, dtype), mesh) for some in rows]
+
+    @property
+    def rays(self) -> Sightlines:
+        """The sightlines."""
+        return self._rays
 
     def stars(self, batch: int) -> Stars:
         """The measured stars of one batch, arrays of shape (size,); weight 0 fills up."""
@@ -108,11 +162,7 @@ class Batches:
 
     def walk(self, order: Iterable[int] | None = None) -> Iterator[Batch]:
         """All batches, in a given order or as they come, the next one being made ready."""
-        numbers = list(range(self.count) if order is None else order)
-        for batch, following in zip(numbers, [*numbers[1:], None], strict=True):
-            if following is not None:
-                self.prefetch(following)
-            yield self.at(batch)
+        return walk_batches(self, order)
 
 
 def _places(

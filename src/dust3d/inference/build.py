@@ -91,6 +91,7 @@ def sightlines_for(
     refinements: int = 0,
     order: tuple[int, ...] | None = None,
     choice: Choice | None = None,
+    reach_kpc: float | None = None,
 ) -> Sightlines:
     """Sightlines to stars in batches, by the method that the configuration names.
 
@@ -106,13 +107,15 @@ def sightlines_for(
         Order of the field, if it is not that of the fit.
     choice
         Kernel and oversampling of production rays, from `choose_rays`; none: as configured.
+    reach_kpc
+        The largest distance, for the number of nodes; none: that of these stars.
     """
     rays, dtype, mesh = settings.rays, settings.dtype, star_mesh()
     if settings.ray_method == "production":
         scheme = settings.scheme(choice, refinements, order)
         return GridSightlines.resident(positions, rows, scheme, dtype, mesh)
     if settings.ray_method == "exact":
-        reach = float(np.linalg.norm(positions, axis=1).max())
+        reach = reach_kpc or float(np.linalg.norm(positions, axis=1).max())
         nodes = settings.first_nodes(reach, order) * 2**refinements
         return NodeSightlines(positions, rows, nodes, dtype, mesh, settings.evaluator)
     return OdeSightlines(positions, rows, rays.reference, dtype, mesh)

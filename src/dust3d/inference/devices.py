@@ -23,6 +23,11 @@ def star_mesh() -> Mesh | None:
     return Mesh(np.asarray(devices), (AXIS,)) if len(devices) > 1 else None
 
 
+def on_host() -> bool:
+    """Whether JAX computes on the CPU, where products with R are scipy's."""
+    return jax.default_backend() == "cpu"
+
+
 def shares(mesh: Mesh | None) -> int:
     """Into how many shares a batch is cut."""
     return 1 if mesh is None else mesh.size

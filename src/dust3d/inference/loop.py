@@ -129,6 +129,8 @@ def walk(title: str, recipe: Recipe, fit: Fit, hooks: Hooks, seed: int) -> Fit:
             fit.state = phase.method.start(fit.parameters)
         run_phase(title, phase, fit, hooks, seed)
         hooks.save(fit)
+        # its rays go before others come
+        del phase
         if recipe.finished(fit.phase, fit.parameters):
             return fit
         fit.phase, fit.epoch, fit.state = fit.phase + 1, 0, None

@@ -22,7 +22,7 @@ from dust3d.fields.fourier import FourierField, change_order
 from dust3d.fields.mean import ConstantMean
 from dust3d.fields.modes import fourier_modes, wavenumbers
 from dust3d.fields.sum import SumField
-from dust3d.inference.batches import Batches
+from dust3d.inference.batches import StarBatches
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.target import Sightlines
 
@@ -94,7 +94,7 @@ class MomentumSGD:
         self,
         stage: OriginalStage,
         settings: OriginalSettings,
-        batches: Batches,
+        batches: StarBatches,
         half_widths: Sequence[float],
         ball: bool,
         dtype: jnp.dtype,

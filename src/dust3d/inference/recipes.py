@@ -1,7 +1,6 @@
 """Recipes of the workhorse: the phases that lead from a first guess to (near) the maximum."""
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import equinox as eqx
@@ -12,12 +11,13 @@ import numpy as np
 from dust3d.config.optimiser import Adam as AdamSettings
 from dust3d.config.optimiser import Original, OriginalStage
 from dust3d.fields.base import Field
-from dust3d.inference.accuracy import RayAccuracy, ray_accuracy, sample_rows
+from dust3d.fields.modes import fourier_modes
+from dust3d.inference.accuracy import RayAccuracy, ray_accuracy
 from dust3d.inference.adam import Adam
-from dust3d.inference.batches import Batches, batch_rows, rows_in_order
-from dust3d.inference.build import batches_for
+from dust3d.inference.feed import Feed
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.loop import Parameters, Phase
+from dust3d.inference.memory import Budget
 from dust3d.inference.original import (
     Coefficients,
     MomentumSGD,
@@ -28,14 +28,21 @@ from dust3d.inference.original import (
 )
 from dust3d.inference.prior import Xi
 from dust3d.inference.settings import FitSettings
+from dust3d.inference.sources import ResidentStars, StarSource, shuffled
 from dust3d.inference.target import Sightlines, Target
-from dust3d.keys import generator_for, key_for
+from dust3d.keys import key_for
 from dust3d.observations import Observations
 from dust3d.progress import logger
 
 _MOST_REFINEMENTS = 3
-_MOST_HELDOUT = 1 << 16
 _SNAPSHOT_CELLS = 64
+
+FitStars = Observations | StarSource
+
+
+def _size(tree: Any) -> int:
+    """How many numbers a tree of arrays holds."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def snapshot_axes(half_widths: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -63,31 +70,21 @@ class _Recipe:
     """What both recipes know of their stars."""
 
     def __init__(
-        self, settings: FitSettings, train: Observations, heldout: Observations, seed: int
+        self,
+        settings: FitSettings,
+        train: FitStars,
+        heldout: FitStars,
+        seed: int,
+        parameters: int,
+        budget: Budget | None,
     ):
-        self.settings, self.train, self.heldout, self.seed = settings, train, heldout, seed
-
-    @cached_property
-    def rows(self) -> np.ndarray:
-        """Rows of the training stars in each batch, -1 where a batch is not full."""
-        method = self.settings.optimiser.method
-        batch = method.batch if self.settings.fourier is not None else self.settings.adam.batch
-        return batch_rows(len(self.train), batch, generator_for(self.seed, "batches"))
-
-    def batches(self, **options: Any) -> Batches:
-        """The training stars; `options` as for `sightlines_for`."""
-        return batches_for(self.settings, self.train, self.rows, **options)
-
-    def heldout_batches(self, **options: Any) -> Batches:
-        """The held-out stars, in one batch unless there are very many."""
-        rows = rows_in_order(len(self.heldout), _MOST_HELDOUT)
-        return batches_for(self.settings, self.heldout, rows, **options)
-
-    def sample_batches(self, **options: Any) -> tuple[Batches, Observations]:
-        """A sample of the training stars, with sightlines made as for all of them."""
-        sample = self.train.take(sample_rows(len(self.train), self.seed))
-        rows = np.arange(len(sample))[None]
-        return batches_for(self.settings, sample, rows, **options), sample
+        if isinstance(train, Observations):
+            train = ResidentStars(train, seed, shuffled(len(train), seed))
+        if isinstance(heldout, Observations):
+            heldout = ResidentStars(heldout, seed)
+        self.settings, self.train, self.seed = settings, train, seed
+        budget = budget or Budget(settings.optimiser.stream, settings.optimiser.memory_gb)
+        self.feed = Feed(settings, train, heldout, seed, budget, parameters)
 
 
 class AdamRecipe(_Recipe):
@@ -101,18 +98,22 @@ class AdamRecipe(_Recipe):
         The posterior.
     start
         Whitened parameters to begin with; none: the prior's own.
+    budget
+        The memory that the fit may take; none: as configured.
     """
 
     def __init__(
         self,
         settings: FitSettings,
-        train: Observations,
-        heldout: Observations,
+        train: FitStars,
+        heldout: FitStars,
         seed: int,
         target: Target,
         start: Xi | None,
+        budget: Budget | None = None,
     ):
-        super().__init__(settings, train, heldout, seed)
+        parameters = jax.eval_shape(target.start, jax.random.key(0))
+        super().__init__(settings, train, heldout, seed, _size(parameters), budget)
         self._target, self._start = target, start
         self.accuracy: RayAccuracy | None = None
 
@@ -136,14 +137,14 @@ class AdamRecipe(_Recipe):
 
     def phase(self, number: int) -> Phase:
         """Adam on rays that were made finer `number` times."""
-        heldout = self.heldout_batches(refinements=number)
+        batches, heldout = self.feed.both(refinements=number)
         likelihood = eqx.filter_jit(self._target.log_likelihood)
 
         def score(xi: Xi) -> float:
             return sum(float(likelihood(xi, *batch)) for batch in heldout.walk()) / heldout.number
 
         return Phase(
-            Adam(self._target, self.batches(refinements=number), self._schedule(number)),
+            Adam(self._target, batches, self._schedule(number)),
             score,
             snapshots_of(
                 lambda xi: self._target.prior.field(xi["field"]),
@@ -154,10 +155,10 @@ class AdamRecipe(_Recipe):
     def finished(self, number: int, parameters: Xi) -> bool:
         """Whether the rays are exact enough on the field as it is now."""
         settings = self.settings
-        reach = float(self.train.distances.max())
+        reach = self.train.reach_kpc
         self.accuracy = ray_accuracy(
             self._target.prior.field(parameters["field"]),
-            *self.sample_batches(refinements=number),
+            *self.feed.sample(refinements=number),
             first_nodes=settings.first_nodes(reach),
             limit_sigma=settings.rays.exact.max_error_sigma,
         )
@@ -191,19 +192,23 @@ class OriginalRecipe(_Recipe):
         The fit, its stars, the run's seed.
     start
         Coefficients and order to begin with; none: small random ones.
+    budget
+        The memory that the fit may take; none: as configured.
     """
 
     def __init__(
         self,
         settings: FitSettings,
-        train: Observations,
-        heldout: Observations,
+        train: FitStars,
+        heldout: FitStars,
         seed: int,
         start: tuple[Coefficients, tuple[int, ...]] | None,
+        budget: Budget | None = None,
     ):
-        super().__init__(settings, train, heldout, seed)
         assert isinstance(settings.optimiser.method, Original)
         assert settings.fourier is not None
+        parameters = 2 * len(fourier_modes(settings.order, settings.fourier.ball)) + 1
+        super().__init__(settings, train, heldout, seed, parameters, budget)
         self._method, self._start = settings.optimiser.method, start
         self._ball = settings.fourier.ball
 
@@ -235,7 +240,7 @@ class OriginalRecipe(_Recipe):
         """Momentum SGD by the stage's schedules."""
         settings, order = self.settings, self._order(number)
         box = settings.box.half_widths_kpc
-        heldout = self.heldout_batches(order=order)
+        batches, heldout = self.feed.both(order=order)
 
         @eqx.filter_jit
         def squares(coefficients: Coefficients, rays: Sightlines, batch: jax.Array, stars: Stars):
@@ -251,7 +256,7 @@ class OriginalRecipe(_Recipe):
             MomentumSGD(
                 self.stages[number],
                 self._method,
-                self.batches(order=order),
+                batches,
                 box,
                 self._ball,
                 settings.dtype,

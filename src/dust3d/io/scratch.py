@@ -18,7 +18,7 @@ from dust3d.observations import Observations
 
 _PRODUCT = "dust3d-ordered-stars"
 _DATASET = "stars"
-_STARS_PER_BUCKET = 1 << 19
+_STARS_PER_BUCKET = 1 << 17
 
 
 def _record(ndim: int) -> np.dtype:

@@ -11,7 +11,7 @@ from astropy.table import QTable
 from dust3d.coords import cartesian_kpc
 from dust3d.errors import TableError
 from dust3d.io.tables import read_chunks
-from dust3d.observations import Observations
+from dust3d.observations import Observations, joined
 
 COLUMNS = ("l", "b", "distance", "extinction", "extinction_error", "class")
 
@@ -37,14 +37,7 @@ def read_observations(
         outside the box, or is of a class that is not known.
     """
     known = tuple(class_names) if class_names is not None else class_names_of([path])
-    chunks = list(observation_chunks(path, half_widths, known))
-    return Observations(
-        np.concatenate([chunk.positions for chunk in chunks]),
-        np.concatenate([chunk.extinction for chunk in chunks]),
-        np.concatenate([chunk.sigma for chunk in chunks]),
-        np.concatenate([chunk.classes for chunk in chunks]),
-        known,
-    )
+    return joined(list(observation_chunks(path, half_widths, known)))
 
 
 def class_names_of(paths: Sequence[str | Path]) -> tuple[str, ...]:

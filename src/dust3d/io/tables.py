@@ -15,7 +15,7 @@ from dust3d.conventions import TABLE_PATH
 from dust3d.errors import TableError
 from dust3d.files import atomic_path
 
-_ROWS_PER_CHUNK = 1 << 17
+_ROWS_PER_CHUNK = 1 << 16
 _COLUMNS = f"{TABLE_PATH}.__table_column_meta__"
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,22 @@ from dust3d.fields.sum import SumField
 from dust3d.files import write_json
 from dust3d.inference.accuracy import RayAccuracy, sample_rows, settle_nodes
 from dust3d.inference.build import target_for
+from dust3d.inference.cost import Cost, cost_of, log_cost
 from dust3d.inference.loop import Fit, Hooks, walk
+from dust3d.inference.memory import GB, Budget
 from dust3d.inference.newton import NewtonProblem, NewtonStep, polish
 from dust3d.inference.original import Coefficients
 from dust3d.inference.prior import FourierPrior, Xi
 from dust3d.inference.recipes import AdamRecipe, OriginalRecipe, snapshot_axes
 from dust3d.inference.settings import FitSettings
+from dust3d.inference.sources import shuffled
 from dust3d.inference.target import Target
 from dust3d.io.checkpoints import checkpoint_attrs, load_checkpoint, save_checkpoint
 from dust3d.io.fields import load_field, save_field
 from dust3d.io.history import COLUMNS, write_history
 from dust3d.io.reports import read_json
-from dust3d.io.stars import read_split
-from dust3d.observations import Observations
+from dust3d.io.star_table import StarTable
+from dust3d.io.stars import class_names_of
 from dust3d.progress import logger
 from dust3d.provenance import digest_of, file_digest, provenance
 
@@ -50,8 +53,9 @@ class _Job:
     name: str
     folder: Path
     settings: FitSettings
-    train: Observations
-    heldout: Observations
+    train: StarTable
+    heldout: StarTable
+    budget: Budget
     seed: int
     digest: str
     origin: dict[str, Any]
@@ -69,6 +73,7 @@ class _Result:
     newton: list[NewtonStep]
     converged: bool | None
     parameters: int
+    cost: Cost
 
 
 def run(
@@ -108,7 +113,9 @@ def run(
     """
     runtime.configure()
     parsed, folder = FitSettings.parse(settings), Path(folder)
-    stars, others = read_split(train, heldout, parsed.box.half_widths_kpc)
+    started = time.monotonic()
+    budget = Budget(parsed.optimiser.stream, parsed.optimiser.memory_gb)
+    stars, others = _tables(parsed, folder, train, heldout, seed)
     inputs = [file_digest(path) for path in (train, heldout, start) if path is not None]
     origin = provenance(settings=settings, source=source, seed=seed)
     origin["device"] = runtime.device_name()
@@ -118,33 +125,68 @@ def run(
         parsed,
         stars,
         others,
+        budget,
         seed,
         digest_of([settings, seed, source, inputs]),
         origin,
-        time.monotonic(),
+        started,
     )
-    if isinstance(parsed.optimiser.method, Original) and parsed.fourier is not None:
-        fit, result = _run_original(job, start)
-    else:
-        fit, result = _run_adam(job, start)
-    _write(job, fit, result)
+    try:
+        if isinstance(parsed.optimiser.method, Original) and parsed.fourier is not None:
+            _write(job, *_run_original(job, start))
+        else:
+            _write(job, *_run_adam(job, start))
+    finally:
+        stars.close()
+        others.close()
+
+
+def _tables(
+    settings: FitSettings, folder: Path, train: str | Path, heldout: str | Path, seed: int
+) -> tuple[StarTable, StarTable]:
+    """Training and held-out stars, checked; those of training in the order of their batches."""
+    names, box = class_names_of([train, heldout]), settings.box.half_widths_kpc
+
+    def sample(n: int) -> np.ndarray:
+        return sample_rows(n, seed)
+
+    stars, others = folder / "train.scratch.h5", folder / "heldout.scratch.h5"
+    return (
+        StarTable(
+            train, box, names, scratch=stars, sample=sample, order=lambda n: shuffled(n, seed)
+        ),
+        StarTable(heldout, box, names, scratch=others, sample=sample),
+    )
 
 
 def _run_adam(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
     settings = job.settings
     target = target_for(settings, len(job.train.class_names), job.seed, settings.dtype)
     first = _warm_start(job, target, start) if start is not None else None
-    recipe = AdamRecipe(settings, job.train, job.heldout, job.seed, target, first)
+    recipe = AdamRecipe(settings, job.train, job.heldout, job.seed, target, first, job.budget)
     fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
-    return fit, _finish(job, target, fit.parameters, recipe.accuracy, fit)
+    cost = _cost(job, recipe, fit)
+    return fit, _finish(job, target, fit.parameters, recipe.accuracy, fit, cost)
 
 
 def _run_original(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
     first = _coefficients(job, start) if start is not None else None
-    recipe = OriginalRecipe(job.settings, job.train, job.heldout, job.seed, first)
+    recipe = OriginalRecipe(job.settings, job.train, job.heldout, job.seed, first, job.budget)
     fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
     field = recipe.final_field(fit.parameters)
-    return fit, _Result(field, {}, None, None, [], None, _size(fit.parameters))
+    cost = _cost(job, recipe, fit)
+    return fit, _Result(field, {}, None, None, [], None, _size(fit.parameters), cost)
+
+
+def _cost(job: _Job, recipe: AdamRecipe | OriginalRecipe, fit: Fit) -> Cost:
+    """What the optimiser took."""
+    return cost_of(
+        job.budget,
+        steps=int(fit.rows[-1][1]),
+        batches=recipe.feed.count,
+        seconds=fit.seconds,
+        setup_seconds=recipe.feed.seconds,
+    )
 
 
 def _fourier_part(path: str | Path) -> tuple[FourierField, Field]:
@@ -254,19 +296,24 @@ def _as_float64(tree: Any) -> Any:
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
 
 
-def _finish(job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit: Fit) -> _Result:
+def _finish(
+    job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit: Fit, cost: Cost
+) -> _Result:
     """Polish by Newton steps where the field is small enough, and sum up."""
     settings, newton = job.settings, job.settings.optimiser.newton
     xi, steps, value = _as_float64(xi), [], None
     tolerance = newton.tolerance * len(job.train)
     exact_target = target_for(settings, len(job.train.class_names), job.seed, jnp.dtype("float64"))
-    if newton.max_steps and settings.fourier is not None and _size(xi) <= newton.max_parameters:
+    small = settings.fourier is not None and _size(xi) <= newton.max_parameters
+    if newton.max_steps and small and job.budget.streamed:
+        logger.warning("%s: no Newton steps: they need all stars in memory at once", job.name)
+    elif newton.max_steps and small:
         started = time.monotonic()
         field = exact_target.prior.field(xi["field"])
-        sample = job.train.take(sample_rows(len(job.train), job.seed))
-        first = settings.first_nodes(float(job.train.distances.max()))
-        nodes, _, _ = settle_nodes(field, sample, first, settings.rays.exact.max_error_sigma)
-        problem = NewtonProblem(exact_target, job.train, nodes, xi)
+        first = settings.first_nodes(job.train.reach_kpc)
+        limit = settings.rays.exact.max_error_sigma
+        nodes, _, _ = settle_nodes(field, job.train.sample, first, limit)
+        problem = NewtonProblem(exact_target, job.train.resident(), nodes, xi)
         xi, steps = polish(
             problem,
             xi,
@@ -290,7 +337,7 @@ def _finish(job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit
         ),
     }
     converged = _converged(job, steps, tolerance)
-    return _Result(field, summary, value, accuracy, steps, converged, _size(xi["field"]))
+    return _Result(field, summary, value, accuracy, steps, converged, _size(xi["field"]), cost)
 
 
 def _size(tree: Any) -> int:
@@ -331,6 +378,8 @@ def _mean_summary(field: Field) -> dict[str, Any]:
 def _write(job: _Job, fit: Fit, result: _Result) -> None:
     """The products; `field.h5`, for which later jobs wait, comes last."""
     settings = job.settings
+    cost = replace(result.cost, measured_memory_gb=runtime.peak_resident_bytes() / GB)
+    log_cost(job.name, cost)
     attrs = {
         "name": job.name,
         "model": settings.model,
@@ -365,6 +414,7 @@ def _write(job: _Job, fit: Fit, result: _Result) -> None:
             "newton": [asdict(step) for step in result.newton],
             "seconds": time.monotonic() - job.started_s,
             "optimiser_seconds": fit.seconds,
+            "cost": asdict(cost),
             "device": job.origin["device"],
         },
     )

@@ -1,0 +1,220 @@
+"""Batches that are read, and their rays made, shortly before their step.
+
+A thread makes the next batch ready while the present one is computed; memory holds a
+few batches, whatever the number of stars. The batches are those of a fit in memory.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jax.sharding import Mesh
+
+from dust3d.inference.batches import Batch, stars_of, walk_batches
+from dust3d.inference.devices import even_rows, rows_by_device, share_out, shares
+from dust3d.inference.likelihood import Stars
+from dust3d.inference.prefetch import Prefetched
+from dust3d.inference.sources import StarSource
+from dust3d.inference.target import Sightlines
+from dust3d.observations import Observations
+
+KEPT = 3
+"""Batches in memory: one that is computed, one that is ready, one that is being made."""
+
+MakeBlocks = Callable[[np.ndarray], list[sp.csr_array]]
+
+
+class StreamedStars:
+    """The stars of a source in batches of one size.
+
+    Parameters
+    ----------
+    source
+        The stars.
+    shape
+        Number and size of the batches.
+    mesh
+        The devices that share each batch.
+    """
+
+    def __init__(self, source: StarSource, shape: tuple[int, int], mesh: Mesh | None):
+        self.number, self.count, self.mesh = len(source), shape[0], mesh
+        self._source, self._size = source, shape[1]
+        self.size = even_rows(np.zeros((1, shape[1])), mesh).shape[1]
+        self._ready: Prefetched[Observations] = Prefetched(self._load, KEPT)
+
+    def _load(self, batch: int) -> Observations:
+        first = batch * self._size
+        return self._source.take(first, min(first + self._size, self.number))
+
+    def prefetch(self, batch: int) -> None:
+        """Begin to read a batch."""
+        self._ready.prefetch(batch)
+
+    def observations(self, batch: int) -> Observations:
+        """The stars of a batch; the last one may be short."""
+        return self._ready.get(batch)
+
+    def rows(self, batch: int) -> np.ndarray:
+        """Which of them stands in each row of the batch, shape (1, size); -1 for none."""
+        rows = np.arange(self.size)[None]
+        return np.where(rows < len(self.observations(batch)), rows, -1)
+
+
+@runtime_checkable
+class Lines(Protocol):
+    """Sightlines that are made batch by batch."""
+
+    @property
+    def rays(self) -> Sightlines:
+        """The sightlines."""
+        ...
+
+    def prefetch(self, batch: int) -> None:
+        """Begin to make the sightlines to a batch."""
+        ...
+
+    def at(self, batch: int) -> tuple[Sightlines, int]:
+        """Sightlines, and the number of the batch among them."""
+        ...
+
+
+class StreamedRays:
+    """Rows of R, made or read batch by batch: a source of `RayMatrix`.
+
+    Parameters
+    ----------
+    stars
+        The stars in batches.
+    make
+        From positions [kpc] to blocks of rows of R.
+    columns
+        Number of voxels.
+    """
+
+    def __init__(self, stars: StreamedStars, make: MakeBlocks, columns: int):
+        self._stars, self._make, self.columns = stars, make, columns
+        self._shares = shares(stars.mesh)
+        self.batches = stars.count * self._shares
+        self.rows = stars.size // self._shares
+        self._ready: Prefetched[list[list[sp.csr_array]]] = Prefetched(self._load, KEPT)
+
+    def _load(self, batch: int) -> list[list[sp.csr_array]]:
+        positions = self._stars.observations(batch).positions
+        parts = rows_by_device(self._stars.rows(batch), self._stars.mesh)
+        return [self._make(positions[part]) for part in parts]
+
+    def prefetch(self, batch: int) -> None:
+        """Begin to make the rows of a batch."""
+        self._ready.prefetch(batch)
+
+    def ready(self, batch: int) -> None:
+        """Wait until the rows of a batch are made."""
+        self._ready.get(batch)
+
+    def blocks(self, batch: int) -> list[sp.csr_array]:
+        """The rows of a share of a batch; all batches of the first device come first."""
+        return self._ready.get(batch % self._stars.count)[batch // self._stars.count]
+
+
+class MatrixLines:
+    """Production rays on the host: one program, whose matrix is `rows` of the batch.
+
+    Parameters
+    ----------
+    rays
+        The sightlines, with a matrix of this source.
+    source
+        The rows.
+    """
+
+    def __init__(self, rays: Sightlines, source: StreamedRays):
+        self._rays, self._source = rays, source
+
+    @property
+    def rays(self) -> Sightlines:
+        """The sightlines to all batches."""
+        return self._rays
+
+    def prefetch(self, batch: int) -> None:
+        """Begin to make the rows of a batch."""
+        self._source.prefetch(batch)
+
+    def at(self, batch: int) -> tuple[Sightlines, int]:
+        """The sightlines, once their rows are there."""
+        self._source.ready(batch)
+        return self._rays, batch
+
+
+class BatchLines:
+    """Sightlines that are made of arrays: new ones for each batch.
+
+    Parameters
+    ----------
+    stars
+        The stars in batches.
+    make
+        From positions [kpc] and rows of shape (1, size) to sightlines.
+    """
+
+    def __init__(self, stars: StreamedStars, make: Callable[[np.ndarray, np.ndarray], Sightlines]):
+        self._stars, self._make = stars, make
+        self._ready: Prefetched[Sightlines] = Prefetched(self._load, KEPT)
+
+    @property
+    def rays(self) -> Sightlines:
+        """Sightlines to the first batch, to look at."""
+        return self._ready.get(0)
+
+    def _load(self, batch: int) -> Sightlines:
+        return self._make(self._stars.observations(batch).positions, self._stars.rows(batch))
+
+    def prefetch(self, batch: int) -> None:
+        """Begin to make the sightlines to a batch."""
+        self._ready.prefetch(batch)
+
+    def at(self, batch: int) -> tuple[Sightlines, int]:
+        """The sightlines to this batch alone."""
+        return self._ready.get(batch), 0
+
+
+class StreamedBatches:
+    """As `Batches`, of stars that are read and sightlines that are made as they are needed.
+
+    Parameters
+    ----------
+    stars, lines
+        Stars and sightlines in batches.
+    dtype
+        Precision of the stars.
+    """
+
+    def __init__(self, stars: StreamedStars, lines: Lines, dtype: Any):
+        self.count, self.size, self.number = stars.count, stars.size, stars.number
+        self._stars, self._lines, self._dtype = stars, lines, dtype
+
+    @property
+    def rays(self) -> Sightlines:
+        """The sightlines."""
+        return self._lines.rays
+
+    def stars(self, batch: int) -> Stars:
+        """The measured stars of one batch, arrays of shape (size,); weight 0 fills up."""
+        observations, rows = self._stars.observations(batch), self._stars.rows(batch)[0]
+        return share_out(stars_of(observations, rows, self._dtype), self._stars.mesh)
+
+    def prefetch(self, batch: int) -> None:
+        """Begin to make a batch ready."""
+        self._stars.prefetch(batch)
+        self._lines.prefetch(batch)
+
+    def at(self, batch: int) -> Batch:
+        """Sightlines, the number of the batch among them, and stars: arguments of a step."""
+        rays, number = self._lines.at(batch)
+        return rays, jnp.asarray(number), self.stars(batch)
+
+    def walk(self, order: Iterable[int] | None = None) -> Iterator[Batch]:
+        """All batches, in a given order or as they come, the next one being made ready."""
+        return walk_batches(self, order)

@@ -1,0 +1,130 @@
+"""Streams: the same batches and the same fit as in memory, with a few batches in memory."""
+
+import threading
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+from tests.inference.small import FULL_LIKELIHOOD, fit_settings, observations, white
+
+from dust3d.inference.batches import StarBatches
+from dust3d.inference.build import target_for
+from dust3d.inference.feed import Feed
+from dust3d.inference.loop import Fit, Hooks, walk
+from dust3d.inference.memory import Budget
+from dust3d.inference.prefetch import Prefetched
+from dust3d.inference.recipes import AdamRecipe, OriginalRecipe
+from dust3d.inference.sources import ResidentStars, shuffled
+from dust3d.inference.streams import KEPT, StreamedBatches
+
+STAGE = {
+    "epochs": 3,
+    "drops": 2,
+    "log10_weight": [-2.0, -3.0],
+    "gamma": [3.6, 1.8],
+    "learning_rate": [1e-3, 1e-4],
+}
+ADAM = {"kind": "adam", "epochs": 3, "batch": 8}
+ORIGINAL = {
+    "kind": "original",
+    "batch": 8,
+    "stages": [{"order": [1, 1, 1]} | STAGE, {"order": [2, 2, 1]} | STAGE],
+}
+
+
+def settings(rays="production", method=ADAM, **options):
+    rays = {"method": rays, "production": {"oversampling": 4, "kernel": "deconvolved"}}
+    optimiser = {"method": method} | options
+    return fit_settings(rays=rays, likelihood=FULL_LIKELIHOOD, optimiser=optimiser)
+
+
+def feed(stream, rays="production", n=21):
+    some = settings(rays)
+    train = ResidentStars(observations(n), 1, shuffled(n, 1))
+    return Feed(some, train, ResidentStars(observations(9, seed=2), 1), 1, Budget(stream, None), 30)
+
+
+@pytest.mark.parametrize("rays", ["production", "exact"])
+def test_streamed_batches_are_those_in_memory(rays):
+    target = target_for(settings(), 2, 1, settings().dtype)
+    field = target.prior.field(white(target.start(jax.random.key(0)))["field"])
+    moments = eqx.filter_jit(lambda rays, batch: rays.moments(field, batch, True))
+    for resident, streamed in zip(feed(False, rays).both(), feed(True, rays).both(), strict=True):
+        assert isinstance(streamed, StreamedBatches)
+        assert isinstance(resident, StarBatches)
+        assert not isinstance(resident, StreamedBatches)
+        for name in ("count", "size", "number"):
+            assert getattr(streamed, name) == getattr(resident, name)
+        order = list(reversed(range(resident.count)))
+        found = list(streamed.walk(order))
+        for one, two in zip(resident.walk(order), found, strict=True):
+            there = np.asarray(one[2].weight) > 0
+            np.testing.assert_array_equal(two[2].weight, one[2].weight)
+            for name in ("extinction", "sigma", "classes"):
+                values = [np.asarray(getattr(b[2], name))[there] for b in (one, two)]
+                np.testing.assert_array_equal(*values)
+            for first, second in zip(moments(*one[:2]), moments(*two[:2]), strict=True):
+                np.testing.assert_allclose(second[there], first[there], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", [ADAM, ORIGINAL])
+def test_a_streamed_fit_is_the_fit_in_memory(method):
+    ends = []
+    for stream in (False, True):
+        some = settings(method=method, stream=stream)
+        stars, seed = (observations(21), observations(9, seed=2)), 1
+        if method is ORIGINAL:
+            recipe = OriginalRecipe(some, *stars, seed, None)
+        else:
+            recipe = AdamRecipe(some, *stars, seed, target_for(some, 2, 1, some.dtype), None)
+        ends.append(walk("fit", recipe, Fit(recipe.first()), Hooks(lambda _: None, 1, 0, 1e9), 1))
+        assert recipe.feed.budget.streamed is stream
+    for one, two in zip(*(jax.tree.leaves(end.parameters) for end in ends), strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-6, atol=1e-8)
+    rows = [np.asarray(end.rows)[:, 3:] for end in ends]
+    np.testing.assert_allclose(rows[1], rows[0], rtol=1e-6)
+
+
+def test_values_are_made_once_by_another_thread_and_few_are_kept():
+    made = []
+
+    def make(number):
+        made.append((number, threading.current_thread() is threading.main_thread()))
+        return 10 * number
+
+    values = Prefetched(make, 2)
+    values.prefetch(3)
+    assert [values.get(n) for n in (3, 3, 4, 3, 5)] == [30, 30, 40, 30, 50]
+    assert made == [(3, False), (4, False), (5, False)]
+    # 4 was asked for longest ago
+    assert values.get(3) == 30
+    assert values.get(4) == 40
+    assert [n for n, _ in made] == [3, 4, 5, 4]
+
+
+def test_the_next_batch_is_made_while_the_present_one_is_used():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def make(number):
+        if number == 1:
+            begun.set()
+            assert go_on.wait(10)
+        return number
+
+    values = Prefetched(make, KEPT)
+    assert values.get(0) == 0
+    values.prefetch(1)
+    assert begun.wait(10)
+    go_on.set()
+    assert values.get(1) == 1
+
+
+def test_an_error_of_the_other_thread_is_raised_where_the_value_is_needed():
+    def make(number):
+        raise OSError("disk")
+
+    values = Prefetched(make, 2)
+    values.prefetch(0)
+    with pytest.raises(OSError, match="disk"):
+        values.get(0)
