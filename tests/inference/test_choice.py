@@ -63,12 +63,9 @@ def test_smaller_sigmas_are_a_tighter_limit():
 
 
 def test_voxels_count_once_a_batch(monkeypatch):
-    monkeypatch.setattr(module, "_VOXEL_COST", 0)
-    free = chosen(max_error_sigma=0.1)[1]
-    assert free.kernel == "planes"
-    monkeypatch.setattr(module, "_VOXEL_COST", 8)
-    dear = chosen(max_error_sigma=0.1, batches=100)[1]
-    assert dear.kernel != "planes"
+    monkeypatch.setattr(module, "_VOXEL_COST", 1e-3)
+    assert chosen(max_error_sigma=0.1)[1].kernel == "planes"
+    assert chosen(max_error_sigma=0.1, batches=100_000)[1].kernel != "planes"
 
 
 def test_what_is_configured_is_taken():

@@ -64,6 +64,9 @@ def test_it_is_linear_for_all_of_jax(matrix):
     np.testing.assert_allclose(jax.jit(linear)(step), rate, atol=1e-12)
     (back,) = jax.jit(jax.linear_transpose(linear, step))(target)
     np.testing.assert_allclose(back, np.exp(density) * (dense.T @ target), atol=1e-12)
+    pull = jax.vjp(lambda d: matrix(batch, d), density)[1]
+    (again,) = jax.linear_transpose(lambda g: pull(g)[0], target)(step)
+    np.testing.assert_allclose(again, dense @ step, atol=1e-12)
     half_square = jax.grad(lambda x: 0.5 * jnp.sum(of_log(x) ** 2))
     curved = jax.jit(lambda x, v: jax.jvp(half_square, (x,), (v,))[1])(density, step)
     slow = np.exp(density) * (dense.T @ rate) + np.exp(density) * step * (dense.T @ value)

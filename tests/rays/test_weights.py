@@ -139,6 +139,19 @@ def test_the_opposite_face_is_the_neighbour(kernel):
     assert abs(weights[0, 3]) > 0
     np.testing.assert_allclose(weights[:, 3], weights[:, 4], rtol=1e-5)
     assert np.abs(weights[1, 3]) < 0.02 * weights[5, 3]
+    corner = ray_weights(np.array([[1.0, 0.9999]]), scheme).toarray()[0, :64].reshape(8, 8)
+    assert corner[0, 0] > 0.1 * corner[7, 7]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_rays_that_end_or_run_at_the_faces_see_the_opposite_side(kernel, ndim):
+    faces, half = stars(ndim, 24), np.asarray(HALF_WIDTHS[:ndim])
+    for i, star in enumerate(faces):
+        star[i % ndim] = half[i % ndim] * (1 if i % 2 else -1)
+        star[(i + 1) % ndim] = 0.99 * half[(i + 1) % ndim]
+    found = errors(kernel, fourier(ndim), faces, (64, 64, 32)[:ndim])
+    assert np.all(found < (0.03 if kernel == "trilinear" else 0.006)), found
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
