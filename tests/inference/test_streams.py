@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from tests.inference.small import FULL_LIKELIHOOD, fit_settings, observations, white
 
+from dust3d.inference import feed as feed_module
 from dust3d.inference.batches import StarBatches
 from dust3d.inference.build import target_for
-from dust3d.inference.feed import Feed
+from dust3d.inference.feed import Feed, Scratch
 from dust3d.inference.loop import Fit, Hooks, walk
 from dust3d.inference.memory import Budget
 from dust3d.inference.prefetch import Prefetched
 from dust3d.inference.recipes import AdamRecipe, OriginalRecipe
 from dust3d.inference.sources import ResidentStars, shuffled
 from dust3d.inference.streams import KEPT, StreamedBatches
+from dust3d.rays.weights import ray_blocks
 
 STAGE = {
     "epochs": 3,
@@ -39,10 +41,11 @@ def settings(rays="production", method=ADAM, **options):
     return fit_settings(rays=rays, likelihood=FULL_LIKELIHOOD, optimiser=optimiser)
 
 
-def feed(stream, rays="production", n=21):
+def feed(stream, rays="production", n=21, scratch=None):
     some = settings(rays)
     train = ResidentStars(observations(n), 1, shuffled(n, 1))
-    return Feed(some, train, ResidentStars(observations(9, seed=2), 1), 1, Budget(stream, None), 30)
+    heldout = ResidentStars(observations(9, seed=2), 1)
+    return Feed(some, train, heldout, 1, Budget(stream, None), 30, scratch)
 
 
 @pytest.mark.parametrize("rays", ["production", "exact"])
@@ -84,6 +87,33 @@ def test_a_streamed_fit_is_the_fit_in_memory(method):
         np.testing.assert_allclose(two, one, rtol=1e-6, atol=1e-8)
     rows = [np.asarray(end.rows)[:, 3:] for end in ends]
     np.testing.assert_allclose(rows[1], rows[0], rtol=1e-6)
+
+
+def test_rays_are_made_once_if_there_is_room_for_them_on_disk(tmp_path, monkeypatch, caplog):
+    calls = []
+
+    def counted(positions, scheme):
+        calls.append(len(positions))
+        return ray_blocks(positions, scheme)
+
+    def passes(scratch):
+        batches, _ = feed(True, n=35, scratch=scratch).both()
+        calls.clear()
+        for _ in range(3):
+            for rays, batch, _ in batches.walk():
+                rays.matrix.source.blocks(int(batch))
+        return calls.copy()
+
+    monkeypatch.setattr(feed_module, "ray_blocks", counted)
+    scratch = Scratch(tmp_path / "rays", "digest")
+    assert passes(scratch) == [7] * 5
+    # a fit that goes on finds them, one of other stars does not
+    assert passes(scratch) == []
+    assert passes(Scratch(tmp_path / "rays", "other")) == [7] * 5
+    assert passes(None) == [7] * 15
+    monkeypatch.setattr(feed_module, "_DISK_SHARE", 0.0)
+    assert passes(Scratch(tmp_path / "rays", "third")) == [7] * 15
+    assert "would not fit on the disk" in caplog.text
 
 
 def test_values_are_made_once_by_another_thread_and_few_are_kept():

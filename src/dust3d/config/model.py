@@ -183,6 +183,11 @@ class ProductionRays(Section):
         description="Largest 99th percentile of |A - exact A| in units of each star's sigma; "
         "checked on the fitted field, and the grid refined until it holds.",
     )
+    on_disk: bool = Field(
+        default=True,
+        description="Whether fits that stream their stars keep the rays on disk beside the fit, "
+        "where there is room, instead of making them anew in each pass.",
+    )
 
 
 class ExactRays(Section):

@@ -1,6 +1,10 @@
 """The stars of a fit in batches with their sightlines, resident or streamed as memory allows."""
 
+import shutil
 import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +19,8 @@ from dust3d.inference.batches import (
 )
 from dust3d.inference.build import batches_for, sightlines_for
 from dust3d.inference.choice import choose_rays
-from dust3d.inference.devices import on_host, star_mesh
-from dust3d.inference.memory import Budget, Load
+from dust3d.inference.devices import on_host, shares, star_mesh
+from dust3d.inference.memory import GB, Budget, Load
 from dust3d.inference.settings import Choice, FitSettings
 from dust3d.inference.sources import StarSource
 from dust3d.inference.streams import (
@@ -26,12 +30,25 @@ from dust3d.inference.streams import (
     StreamedRays,
     StreamedStars,
 )
+from dust3d.io.ray_store import RayStore
 from dust3d.observations import Observations
+from dust3d.progress import logger
+from dust3d.provenance import digest_of
 from dust3d.rays.product import RayMatrix
+from dust3d.rays.scheme import Scheme
 from dust3d.rays.weights import ray_blocks
 
 _MOST_HELDOUT = 1 << 16
 _PROBED = 512
+_DISK_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A folder that lives as long as the fit, and a digest of what the fit is made of."""
+
+    folder: Path
+    digest: str
 
 
 class Feed:
@@ -49,6 +66,8 @@ class Feed:
         The memory that the fit may take.
     parameters
         How many numbers are fitted, at the fit's own order.
+    scratch
+        Where rays are kept on disk, if they are streamed.
 
     Attributes
     ----------
@@ -64,9 +83,10 @@ class Feed:
         seed: int,
         budget: Budget,
         parameters: int,
+        scratch: Scratch | None = None,
     ):
         self.settings, self.train, self.heldout, self.seed = settings, train, heldout, seed
-        self.budget, self._parameters = budget, parameters
+        self.budget, self._parameters, self._scratch = budget, parameters, scratch
         self.seconds = 0.0
         self._choices: dict[tuple[int, ...], Choice] = {}
         method = settings.optimiser.method
@@ -87,7 +107,10 @@ class Feed:
         options = self._chosen(options)
         streamed = self.budget.plan(self.settings.name, self.load(**options))
         make = self._streamed if streamed else self._resident
-        batches = make(self.train, self.size, options), make(self.heldout, _MOST_HELDOUT, options)
+        batches = (
+            make("train", self.train, self.size, options),
+            make("heldout", self.heldout, _MOST_HELDOUT, options),
+        )
         self.seconds += time.monotonic() - started
         return batches
 
@@ -112,17 +135,22 @@ class Feed:
             )
         return options | {"choice": self._choices[order]}
 
-    def _resident(self, source: StarSource, batch: int, options: dict[str, Any]) -> Batches:
+    def _resident(
+        self, name: str, source: StarSource, batch: int, options: dict[str, Any]
+    ) -> Batches:
         rows = rows_in_order(len(source), batch)
         rows.reshape(-1)[: len(source)] = source.order()
         return batches_for(self.settings, source.resident(), rows, **options)
 
-    def _streamed(self, source: StarSource, batch: int, options: dict[str, Any]) -> StreamedBatches:
+    def _streamed(
+        self, name: str, source: StarSource, batch: int, options: dict[str, Any]
+    ) -> StreamedBatches:
         settings, mesh = self.settings, star_mesh()
         stars = StreamedStars(source, batch_shape(len(source), batch), mesh)
         if settings.ray_method == "production" and on_host():
             scheme = settings.scheme(**options)
-            rows = StreamedRays(stars, lambda some: ray_blocks(some, scheme), scheme.size)
+            make_rows, store = partial(ray_blocks, scheme=scheme), self._store(name, stars, scheme)
+            rows = StreamedRays(stars, make_rows, scheme.size, store)
             matrix = RayMatrix(rows)
             lines = GridSightlines(matrix, stars.count, scheme, settings.dtype, mesh)
             return StreamedBatches(stars, MatrixLines(lines, rows), settings.dtype)
@@ -133,16 +161,43 @@ class Feed:
 
         return StreamedBatches(stars, BatchLines(stars, make), settings.dtype)
 
+    def _store(self, name: str, stars: StreamedStars, scheme: Scheme) -> RayStore | None:
+        """Where rows of R are kept, if they are needed again and there is room."""
+        passes = self.settings.passes
+        if self._scratch is None or not self.settings.rays.production.on_disk or passes < 2:
+            return None
+        needed = stars.number * self._ray_bytes(scheme)
+        folder = self._scratch.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if needed > _DISK_SHARE * free:
+            logger.warning(
+                "%s: rays of %.3g GB would not fit on the disk of %s (%.3g GB free): they are made "
+                "anew in each of %d passes",
+                self.settings.name,
+                needed / GB,
+                folder,
+                free / GB,
+                passes,
+            )
+            return None
+        layout = [name, stars.count, stars.size, shares(stars.mesh)]
+        return RayStore(folder, digest_of([self._scratch.digest, *layout, asdict(scheme)]))
+
+    def _ray_bytes(self, scheme: Scheme) -> float:
+        """R of one star [bytes], from the sample."""
+        some = self.train.sample.positions[:_PROBED]
+        blocks = ray_blocks(some, scheme)
+        return sum(b.data.nbytes + b.indices.nbytes + b.indptr.nbytes for b in blocks) / len(some)
+
     def load(self, **options: Any) -> Load:
         """What the memory of a phase of the fit follows from."""
         settings = self.settings
         ray_bytes, voxels, nodes = 0.0, 0, 0
         if settings.ray_method == "production":
-            scheme, some = settings.scheme(**options), self.train.sample.positions[:_PROBED]
-            blocks = ray_blocks(some, scheme)
-            size = sum(b.data.nbytes + b.indices.nbytes + b.indptr.nbytes for b in blocks)
+            scheme = settings.scheme(**options)
             # on a device the transpose is kept beside R
-            ray_bytes, voxels = size / len(some) * (1 if on_host() else 2), scheme.size
+            ray_bytes, voxels = self._ray_bytes(scheme) * (1 if on_host() else 2), scheme.size
         else:
             nodes = settings.first_nodes(self.train.reach_kpc, options.get("order"))
             nodes *= 2 ** options.get("refinements", 0)

@@ -14,7 +14,7 @@ from dust3d.fields.base import Field
 from dust3d.fields.modes import fourier_modes
 from dust3d.inference.accuracy import RayAccuracy, ray_accuracy
 from dust3d.inference.adam import Adam
-from dust3d.inference.feed import Feed
+from dust3d.inference.feed import Feed, Scratch
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.loop import Parameters, Phase
 from dust3d.inference.memory import Budget
@@ -77,6 +77,7 @@ class _Recipe:
         seed: int,
         parameters: int,
         budget: Budget | None,
+        scratch: Scratch | None,
     ):
         if isinstance(train, Observations):
             train = ResidentStars(train, seed, shuffled(len(train), seed))
@@ -84,7 +85,7 @@ class _Recipe:
             heldout = ResidentStars(heldout, seed)
         self.settings, self.train, self.seed = settings, train, seed
         budget = budget or Budget(settings.optimiser.stream, settings.optimiser.memory_gb)
-        self.feed = Feed(settings, train, heldout, seed, budget, parameters)
+        self.feed = Feed(settings, train, heldout, seed, budget, parameters, scratch)
 
 
 class AdamRecipe(_Recipe):
@@ -100,6 +101,8 @@ class AdamRecipe(_Recipe):
         Whitened parameters to begin with; none: the prior's own.
     budget
         The memory that the fit may take; none: as configured.
+    scratch
+        Where rays are kept on disk, if they are streamed.
     """
 
     def __init__(
@@ -111,9 +114,10 @@ class AdamRecipe(_Recipe):
         target: Target,
         start: Xi | None,
         budget: Budget | None = None,
+        scratch: Scratch | None = None,
     ):
         parameters = jax.eval_shape(target.start, jax.random.key(0))
-        super().__init__(settings, train, heldout, seed, _size(parameters), budget)
+        super().__init__(settings, train, heldout, seed, _size(parameters), budget, scratch)
         self._target, self._start = target, start
         self.accuracy: RayAccuracy | None = None
 
@@ -194,6 +198,8 @@ class OriginalRecipe(_Recipe):
         Coefficients and order to begin with; none: small random ones.
     budget
         The memory that the fit may take; none: as configured.
+    scratch
+        Where rays are kept on disk, if they are streamed.
     """
 
     def __init__(
@@ -204,11 +210,12 @@ class OriginalRecipe(_Recipe):
         seed: int,
         start: tuple[Coefficients, tuple[int, ...]] | None,
         budget: Budget | None = None,
+        scratch: Scratch | None = None,
     ):
         assert isinstance(settings.optimiser.method, Original)
         assert settings.fourier is not None
         parameters = 2 * len(fourier_modes(settings.order, settings.fourier.ball)) + 1
-        super().__init__(settings, train, heldout, seed, parameters, budget)
+        super().__init__(settings, train, heldout, seed, parameters, budget, scratch)
         self._method, self._start = settings.optimiser.method, start
         self._ball = settings.fourier.ball
 

@@ -77,6 +77,14 @@ class FitSettings:
         return method
 
     @property
+    def passes(self) -> int:
+        """Passes of the workhorse over the stars."""
+        method = self.optimiser.mlp_method if self.fourier is None else self.optimiser.method
+        if isinstance(method, Adam):
+            return method.epochs
+        return sum(stage.epochs for stage in method.stages)
+
+    @property
     def dtype(self) -> Any:
         """Precision of the workhorse."""
         return jnp.dtype(self.optimiser.precision)

@@ -18,6 +18,7 @@ from dust3d.inference.likelihood import Stars
 from dust3d.inference.prefetch import Prefetched
 from dust3d.inference.sources import StarSource
 from dust3d.inference.target import Sightlines
+from dust3d.io.ray_store import RayStore
 from dust3d.observations import Observations
 
 KEPT = 3
@@ -92,19 +93,32 @@ class StreamedRays:
         From positions [kpc] to blocks of rows of R.
     columns
         Number of voxels.
+    store
+        Keeps on disk what was made once; none: made anew in each pass.
     """
 
-    def __init__(self, stars: StreamedStars, make: MakeBlocks, columns: int):
-        self._stars, self._make, self.columns = stars, make, columns
+    def __init__(
+        self, stars: StreamedStars, make: MakeBlocks, columns: int, store: RayStore | None = None
+    ):
+        self._stars, self._make, self._store = stars, make, store
+        self.columns = columns
         self._shares = shares(stars.mesh)
         self.batches = stars.count * self._shares
         self.rows = stars.size // self._shares
         self._ready: Prefetched[list[list[sp.csr_array]]] = Prefetched(self._load, KEPT)
 
     def _load(self, batch: int) -> list[list[sp.csr_array]]:
-        positions = self._stars.observations(batch).positions
         parts = rows_by_device(self._stars.rows(batch), self._stars.mesh)
-        return [self._make(positions[part]) for part in parts]
+        return [
+            self._share(batch, batch + share * self._stars.count, part)
+            for share, part in enumerate(parts)
+        ]
+
+    def _share(self, batch: int, number: int, rows: np.ndarray) -> list[sp.csr_array]:
+        def make() -> list[sp.csr_array]:
+            return self._make(self._stars.observations(batch).positions[rows])
+
+        return make() if self._store is None else self._store.blocks(number, make)
 
     def prefetch(self, batch: int) -> None:
         """Begin to make the rows of a batch."""

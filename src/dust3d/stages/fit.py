@@ -17,10 +17,11 @@ from dust3d.fields.base import Field
 from dust3d.fields.fourier import AmplitudePhaseField, FourierField, change_order
 from dust3d.fields.mean import ConstantMean, VerticalMean
 from dust3d.fields.sum import SumField
-from dust3d.files import write_json
+from dust3d.files import remove, write_json
 from dust3d.inference.accuracy import RayAccuracy, sample_rows, settle_nodes
 from dust3d.inference.build import target_for
 from dust3d.inference.cost import Cost, cost_of, log_cost
+from dust3d.inference.feed import Scratch
 from dust3d.inference.loop import Fit, Hooks, walk
 from dust3d.inference.memory import GB, Budget
 from dust3d.inference.newton import NewtonProblem, NewtonStep, polish
@@ -139,6 +140,7 @@ def run(
     finally:
         stars.close()
         others.close()
+        remove(_scratch(job).folder)
 
 
 def _tables(
@@ -159,11 +161,17 @@ def _tables(
     )
 
 
+def _scratch(job: _Job) -> Scratch:
+    return Scratch(job.folder / "rays.scratch", job.digest)
+
+
 def _run_adam(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
     settings = job.settings
     target = target_for(settings, len(job.train.class_names), job.seed, settings.dtype)
     first = _warm_start(job, target, start) if start is not None else None
-    recipe = AdamRecipe(settings, job.train, job.heldout, job.seed, target, first, job.budget)
+    recipe = AdamRecipe(
+        settings, job.train, job.heldout, job.seed, target, first, job.budget, _scratch(job)
+    )
     fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
     cost = _cost(job, recipe, fit)
     return fit, _finish(job, target, fit.parameters, recipe.accuracy, fit, cost)
@@ -171,7 +179,9 @@ def _run_adam(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
 
 def _run_original(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
     first = _coefficients(job, start) if start is not None else None
-    recipe = OriginalRecipe(job.settings, job.train, job.heldout, job.seed, first, job.budget)
+    recipe = OriginalRecipe(
+        job.settings, job.train, job.heldout, job.seed, first, job.budget, _scratch(job)
+    )
     fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
     field = recipe.final_field(fit.parameters)
     cost = _cost(job, recipe, fit)
