@@ -20,11 +20,24 @@ from dust3d.conventions import (
 from dust3d.fields.base import Field
 from dust3d.observations import Observations
 from dust3d.rays.gridded import GriddedField, grid_for_field
+from dust3d.rays.pyramids import cell_extinctions, is_cheap_on_grids
 from dust3d.transforms.grid import cell_centres
 
 
 def _variable(values: np.ndarray, unit: str, name: str, dims: Sequence[str]) -> xr.Variable:
     return xr.Variable(dims, values, {"units": unit, "long_name": name})
+
+
+def _extinction(
+    field: Field, half_widths: Sequence[float], axes: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Extinctions [mag] from the Sun to the centres of all cells, to about a thousandth."""
+    cells = tuple(len(axis) for axis in axes)
+    if is_cheap_on_grids(field):
+        return cell_extinctions(field, half_widths, cells)
+    mesh = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+    gridded = GriddedField(field, grid_for_field(field, half_widths))
+    return gridded.extinctions(mesh).reshape(cells)
 
 
 def grid_map(
@@ -47,11 +60,9 @@ def grid_map(
     stars
         Stars to count in the cells, as `n_stars`.
     """
-    gridded = GriddedField(field, grid_for_field(field, half_widths))
     axes = [cell_centres(h, n) for h, n in zip(half_widths, cells, strict=True)]
-    mesh = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     ln_density = np.asarray(field.on_grid([jnp.asarray(axis) for axis in axes]))
-    extinction = gridded.extinctions(mesh.reshape(-1, len(axes))).reshape(ln_density.shape)
+    extinction = _extinction(field, half_widths, axes)
     counts = None
     if stars is not None:
         edges = [np.linspace(-h, h, n + 1) for h, n in zip(half_widths, cells, strict=True)]

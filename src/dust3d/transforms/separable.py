@@ -132,13 +132,16 @@ def evaluate_grid(
 ) -> Float[Array, "..."]:
     """Re sum_m c_m exp(i pi m . x / L) on the grid spanned by coordinate arrays [kpc].
 
-    One axis after the other, so that any grid, also one that covers a part of the box,
-    costs little more than its largest product.
+    One axis after the other, short ones first, so that any grid, also one that covers a
+    part of the box or a plane of it, costs little more than its largest product.
     """
     total = coefficients
-    for j in range(len(axes) - 1, -1, -1):
+    # axes of the grid gather at the back, in this order
+    done = sorted(range(len(axes)), key=lambda j: len(axes[j]) / (2 * order[j] + 1))
+    left = list(range(len(axes)))
+    for j in done:
         low = 0 if j == 0 else -order[j]
         factor = phases(axes[j], np.arange(low, order[j] + 1), half_widths[j])
-        # the contracted mode axis moves to the back as a grid axis
-        total = jnp.tensordot(total, factor, axes=[[j], [1]])
-    return total.real.transpose(tuple(range(len(axes) - 1, -1, -1)))
+        total = jnp.tensordot(total, factor, axes=[[left.index(j)], [1]])
+        left.remove(j)
+    return total.real.transpose([done.index(j) for j in range(len(axes))])
