@@ -16,8 +16,9 @@ from dust3d.config.model import Parameter
 from dust3d.fields.base import Field
 from dust3d.inference.batches import NodeSightlines, stars_of
 from dust3d.inference.build import target_for
+from dust3d.inference.dense import DenseProblem
 from dust3d.inference.likelihood import Likelihood
-from dust3d.inference.newton import NewtonProblem, polish
+from dust3d.inference.newton import polish
 from dust3d.inference.prior import white_log_density
 from dust3d.inference.target import Target
 from dust3d.rays.nodes import moments
@@ -58,7 +59,7 @@ def linear_problem(stars):
     settings = LikelihoodSettings(error_inflation=Parameter(median=1.0, fit=False))
     target = Target(LinearPrior(), Likelihood(settings, 2, FLOAT))
     start = target.start(jax.random.key(0))
-    return NewtonProblem(target, stars, NODES, start), start
+    return DenseProblem(target, stars, NODES, start), start
 
 
 def wiener(stars):
@@ -95,7 +96,7 @@ def curved_problem(kind="student_t", n=60, form="cos_sin", order=(2, 2, 1)):
     stars = observations(n)
     target = target_for(settings, 2, 1, FLOAT)
     xi = white(target.start(jax.random.key(0)))
-    return NewtonProblem(target, stars, NODES, xi), target, stars, xi
+    return DenseProblem(target, stars, NODES, xi), target, stars, xi
 
 
 def explicit(target, stars, xi):
@@ -192,7 +193,7 @@ def test_chunks_of_any_size_give_one_answer():
     few = stars.take(np.arange(23))
     rest = stars.take(np.arange(23, len(stars)))
     parts = [
-        NewtonProblem(target, some, NODES, xi).gradient_and_metric(flat) for some in (few, rest)
+        DenseProblem(target, some, NODES, xi).gradient_and_metric(flat) for some in (few, rest)
     ]
     prior = np.asarray(jax.grad(lambda v: -0.5 * jnp.sum(v**2))(flat))
     np.testing.assert_allclose(whole[0] + prior, parts[0][0] + parts[1][0], rtol=1e-9, atol=1e-8)

@@ -15,7 +15,7 @@ from dust3d.stages import fit, maps, mock, scores, stars
 
 FAST = {
     "method": {"kind": "adam", "epochs": 25, "batch": 512},
-    "newton": {"max_steps": 1, "max_parameters": 100},
+    "newton": {"max_steps": 1},
     "snapshots": 0,
 }
 FLAT = {

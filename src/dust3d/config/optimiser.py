@@ -67,16 +67,44 @@ class Original(Section):
 
 
 class Newton(Section):
-    """Gauss-Newton steps on exact rays with the dense Hessian, after the optimiser."""
+    """Gauss-Newton steps to the maximum of the posterior, after the workhorse.
 
-    max_steps: int = Field(default=4, ge=0, description="Steps at most; 0 switches it off.")
-    max_parameters: Count = Field(
-        default=4000, description="Fields with more parameters are left as the optimiser ended."
-    )
+    `dense` forms the metric of all parameters on exact rays in double precision.
+    `iterative` solves each step by preconditioned conjugate gradients, for fields of any size.
+    """
+
+    max_steps: int = Field(default=16, ge=0, description="Steps at most; 0 switches it off.")
     tolerance: Positive = Field(
         default=1e-3,
         description="Stop once a step would raise the log posterior by less than this "
         "times the number of stars.",
+    )
+    method: Literal["auto", "dense", "iterative"] = Field(
+        default="auto",
+        description="How steps are solved for; `auto` takes `dense` where both limits below hold.",
+    )
+    dense_parameters: Count = Field(
+        default=1000, description="Most parameters for which `auto` takes `dense`."
+    )
+    dense_entries: Count = Field(
+        default=20_000_000, description="Most parameters x stars for which `auto` takes `dense`."
+    )
+    block_parameters: Count = Field(
+        default=2800,
+        description="Of `iterative`: the longest modes whose metric its preconditioner inverts.",
+    )
+    share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.05,
+        description="Of `iterative`: a step is solved for once the last iterations add less than "
+        "this part of its gain.",
+    )
+    max_products: Count = Field(
+        default=100, description="Of `iterative`: products with the metric for one step at most."
+    )
+    exact: bool = Field(
+        default=True,
+        description="Of `iterative`: whether the last steps take values and gradients by exact "
+        "rays, so that the maximum is theirs and not that of production rays.",
     )
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from dust3d.rays.scheme import Scheme
 from dust3d.rays.weights import ray_blocks
 
 _MOST_HELDOUT = 1 << 16
+_MOST_AT_ONCE = 1 << 18
 _PROBED = 512
 _DISK_SHARE = 0.8
 
@@ -113,6 +114,39 @@ class Feed:
         )
         self.seconds += time.monotonic() - started
         return batches
+
+    def whole(self, **options: Any) -> StarBatches:
+        """Training stars in as few batches as memory allows, for products over all of them.
+
+        Each batch pays the transforms of the grid; R of all stars is the same in one piece.
+        """
+        started = time.monotonic()
+        options = self._chosen(options)
+        if self.budget.streamed:
+            batches = self._streamed("train", self.train, self.size, options)
+        else:
+            size = self._most_at_once(options)
+            batches = self._resident("train", self.train, size, options)
+        self.seconds += time.monotonic() - started
+        return batches
+
+    def _most_at_once(self, options: dict[str, Any]) -> int:
+        """Stars of a batch: without a grid to transform, those of a step."""
+        if self.settings.ray_method != "production":
+            return self.size
+        return _MOST_AT_ONCE
+
+    def exact(self, nodes: int, batch: int) -> StarBatches:
+        """Training stars with exact rays, so many nodes on each."""
+        rays = self.settings.rays
+        update = {
+            "method": "exact",
+            "exact": rays.exact.model_copy(update={"nodes": nodes}),
+        }
+        settings = replace(self.settings, rays=rays.model_copy(update=update))
+        feed = Feed(settings, self.train, self.heldout, self.seed, self.budget, self._parameters)
+        make = feed._streamed if self.budget.streamed else feed._resident
+        return make("train", self.train, batch, {})
 
     def sample(self, **options: Any) -> tuple[Batches, Observations]:
         """A sample of the training stars, with sightlines made as for all of them."""

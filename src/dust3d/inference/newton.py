@@ -1,31 +1,19 @@
-"""Gauss-Newton steps with the dense Fisher matrix, on exact rays in float64.
+"""Newton steps up to the maximum of a posterior, whichever way they are solved for."""
 
-With J the derivatives of each star's expected extinction and ln variance, the
-metric is M = 1 + J^T W J, W the Fisher information of the likelihood about the
-two; a step is M^-1 grad ln p, shortened until ln p rises.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
-import scipy.linalg as sl
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from dust3d.inference.batches import NodeSightlines, stars_of
-from dust3d.inference.likelihood import Stars
 from dust3d.inference.prior import Xi
-from dust3d.inference.target import Target
-from dust3d.observations import Observations
 from dust3d.progress import logger
-from dust3d.rays import nodes as exact
 
-_SHORTEST_STEP = 1 / 64
-_BYTES_PER_CHUNK = 1 << 28
+_TRIALS = 8
+# a trial is good if ln p rises by this part of what the slope promises
+_RISE = 0.25
+_CUT = (0.1, 0.7)
 
 
 @dataclass(frozen=True)
@@ -40,109 +28,102 @@ class NewtonStep:
         grad^T M^-1 grad / 2: what a full step would gain if ln p were quadratic.
     length
         The fraction of the full step that was taken; 0 for none.
+    products
+        Products with the metric that the step was solved with; 0 for a direct solution.
     """
 
     log_posterior: float
     predicted_gain: float
     length: float
+    products: int = 0
 
 
-class NewtonProblem:
-    """ln p, its gradient and its Fisher matrix over all stars, by exact rays.
+@dataclass(frozen=True)
+class Uphill:
+    """The way up from one place.
 
     Parameters
     ----------
-    target
-        The posterior, in float64.
-    observations
-        The stars.
-    nodes
-        Gauss-Legendre nodes per ray.
-    like
-        Whitened parameters, for their structure.
+    log_posterior
+        ln p there, up to a constant.
+    direction
+        M^-1 grad ln p, or near it.
+    slope
+        grad ln p times the direction.
+    predicted_gain
+        What a full step along M^-1 grad ln p would gain if ln p were quadratic.
+    products
+        Products with the metric that it took.
     """
 
-    def __init__(self, target: Target, observations: Observations, nodes: int, like: Xi):
-        flat, self._unravel = ravel_pytree(like)
-        self.parameters = flat.size
-        self._target = target
-        per_star = 8 * (nodes + 4) * self.parameters
-        chunk = int(np.clip(_BYTES_PER_CHUNK // per_star, 1, len(observations)))
-        rows = np.arange(len(observations))
-        rows = np.concatenate([rows, np.full(-len(rows) % chunk, -1)]).reshape(-1, chunk)
-        dtype = jnp.dtype("float64")
-        self._rays = NodeSightlines(observations.positions, rows, nodes, dtype)
-        self._stars = stars_of(observations, rows, dtype)
-        self._expand = eqx.filter_jit(self._expand_chunk)
-        self._value = eqx.filter_jit(self._log_likelihood_chunk)
+    log_posterior: float
+    direction: Float[Array, " p"]
+    slope: float
+    predicted_gain: float
+    products: int
 
-    def _chunks(self) -> Iterator[tuple[Int[Array, ""], Stars]]:
-        """Number and stars of each chunk."""
-        for i in range(self._rays.batches):
-            yield jnp.asarray(i), jax.tree.map(lambda array, i=i: array[i], self._stars)
 
-    def _log_likelihood_chunk(
-        self, flat: Float[Array, " p"], chunk: Int[Array, ""], stars: Stars
-    ) -> Float[Array, ""]:
-        return self._target.log_likelihood(self._unravel(flat), self._rays, chunk, stars)
-
-    def _expand_chunk(self, flat: Float[Array, " p"], chunk: Int[Array, ""], stars: Stars):
-        """Gradient of ln L and Fisher matrix of one chunk."""
-        likelihood = self._target.likelihood
-
-        def outputs(flat, position, star: Stars):
-            xi = self._unravel(flat)
-            field = self._target.prior.field(xi["field"])
-            first, second = exact.moments(field, position[None], nodes=self._rays.nodes)
-            one = jax.tree.map(lambda a: a[None], star)
-            nuisance = likelihood.nuisance(xi["likelihood"])
-            mean, variance = likelihood.moments(nuisance, first, second, one)
-            both = jnp.stack([mean[0], jnp.log(variance[0])])
-            return both, both
-
-        jacobian, values = jax.vmap(jax.jacrev(outputs, has_aux=True), (None, 0, 0))(
-            flat, self._rays.positions[chunk], stars
-        )
-        mean, variance = values[:, 0], jnp.exp(values[:, 1])
-
-        def density(mean, ln_variance):
-            return likelihood.log_density(stars.extinction, mean, jnp.exp(ln_variance))
-
-        _, pull = jax.vjp(density, mean, values[:, 1])
-        by_mean, by_ln_variance = pull(stars.weight)
-        gradient = by_mean @ jacobian[:, 0] + by_ln_variance @ jacobian[:, 1]
-        about_mean, about_ln_variance = likelihood.fisher(variance)
-        left = jnp.sqrt(stars.weight * about_mean)[:, None] * jacobian[:, 0]
-        right = jnp.sqrt(stars.weight * about_ln_variance)[:, None] * jacobian[:, 1]
-        return gradient, left.T @ left + right.T @ right
+@runtime_checkable
+class Problem(Protocol):
+    """A posterior that knows its way up."""
 
     def log_posterior(self, flat: Float[Array, " p"]) -> float:
         """ln p, up to a constant."""
-        total = float(self._target.log_prior(self._unravel(flat)))
-        return total + sum(float(self._value(flat, *chunk)) for chunk in self._chunks())
+        ...
 
-    def gradient_and_metric(self, flat: Float[Array, " p"]) -> tuple[np.ndarray, np.ndarray]:
-        """grad ln p, and M = 1 + J^T W J."""
-        gradient = np.array(
-            jax.grad(lambda v: self._target.log_prior(self._unravel(v)))(flat), dtype=np.float64
-        )
-        metric = np.eye(self.parameters)
-        for chunk in self._chunks():
-            some_gradient, some_metric = self._expand(flat, *chunk)
-            gradient += np.asarray(some_gradient)
-            metric += np.asarray(some_metric)
-        return gradient, metric
+    def uphill(self, flat: Float[Array, " p"]) -> Uphill:
+        """A Newton step from here."""
+        ...
+
+
+def _length(problem: Problem, flat: Float[Array, " p"], way: Uphill) -> tuple[float, float]:
+    """How far to go: the full step, or shorter ones by the parabola through what is known.
+
+    Returns
+    -------
+    The length, and ln p there; 0 if no trial was better than staying.
+    """
+    best, length = (0.0, way.log_posterior), 1.0
+    for _ in range(_TRIALS):
+        found = problem.log_posterior(flat + length * way.direction)
+        if found > best[1]:
+            best = (length, found)
+        elif best[0] > 0:
+            break
+        risen = found - way.log_posterior
+        if risen >= _RISE * way.slope * length:
+            break
+        fall = way.slope * length - risen
+        parabola = 0.5 * way.slope * length**2 / fall if fall > 0 else _CUT[0] * length
+        length = min(max(parabola, _CUT[0] * length), _CUT[1] * length)
+    return best
 
 
 def polish(
-    problem: NewtonProblem,
+    problem: Problem,
     xi: Xi,
     *,
     max_steps: int,
     tolerance: float,
     title: str,
+    after: Callable[[Xi, list[NewtonStep]], None] | None = None,
 ) -> tuple[Xi, list[NewtonStep]]:
     """Newton steps until the next one would gain less than `tolerance`.
+
+    Parameters
+    ----------
+    problem
+        The posterior.
+    xi
+        Whitened parameters to begin with.
+    max_steps
+        Steps at most.
+    tolerance
+        Gain of ln p below which no step is taken.
+    title
+        Name of the fit.
+    after
+        Called after each step with the parameters and the steps so far.
 
     Returns
     -------
@@ -150,22 +131,17 @@ def polish(
     predicted gain that was left.
     """
     flat, unravel = ravel_pytree(xi)
-    value = problem.log_posterior(flat)
     steps: list[NewtonStep] = []
     while True:
-        gradient, metric = problem.gradient_and_metric(flat)
-        direction = sl.cho_solve(sl.cho_factor(metric, overwrite_a=True), gradient)
-        gain = 0.5 * float(gradient @ direction)
+        way = problem.uphill(flat)
+        value, gain = way.log_posterior, way.predicted_gain
         logger.info("%s: Newton, ln posterior %.3f, next step would gain %.3g", title, value, gain)
-        if gain < tolerance or len(steps) >= max_steps:
-            return unravel(flat), [*steps, NewtonStep(value, gain, 0.0)]
-        length, better = 1.0, -np.inf
-        while length >= _SHORTEST_STEP:
-            better = problem.log_posterior(flat + length * direction)
-            if better > value:
-                break
-            length /= 2
-        if not better > value:
-            return unravel(flat), [*steps, NewtonStep(value, gain, 0.0)]
-        steps.append(NewtonStep(value, gain, length))
-        flat, value = flat + length * direction, better
+        length = 0.0
+        if gain >= tolerance and len(steps) < max_steps:
+            length, _ = _length(problem, flat, way)
+        steps.append(NewtonStep(value, gain, length, way.products))
+        if length == 0:
+            return unravel(flat), steps
+        flat = flat + length * way.direction
+        if after is not None:
+            after(unravel(flat), steps)

@@ -93,6 +93,11 @@ class FourierPrior(eqx.Module):
     scales: Float[Array | np.ndarray, " k"]
     form: str = eqx.field(static=True, default="cos_sin")
 
+    @property
+    def modes(self) -> np.ndarray:
+        """Integer modes, shape (n_modes, ndim)."""
+        return fourier_modes(self.order, self.ball)
+
     def start(self, key: PRNGKeyArray) -> Xi:
         """A flat field; in amplitude and phase a faint random one, whose phases can move."""
         n = self.scales.shape[0]

@@ -120,6 +120,7 @@ class AdamRecipe(_Recipe):
         super().__init__(settings, train, heldout, seed, _size(parameters), budget, scratch)
         self._target, self._start = target, start
         self.accuracy: RayAccuracy | None = None
+        self.heldout_score: Callable[[Xi], float] = lambda xi: np.nan
 
     def first(self) -> Xi:
         """The lower order's field, or the prior's start."""
@@ -147,6 +148,7 @@ class AdamRecipe(_Recipe):
         def score(xi: Xi) -> float:
             return sum(float(likelihood(xi, *batch)) for batch in heldout.walk()) / heldout.number
 
+        self.heldout_score = score
         return Phase(
             Adam(self._target, batches, self._schedule(number)),
             score,

@@ -18,13 +18,14 @@ from dust3d.fields.fourier import AmplitudePhaseField, FourierField, change_orde
 from dust3d.fields.mean import ConstantMean, VerticalMean
 from dust3d.fields.sum import SumField
 from dust3d.files import remove, write_json
-from dust3d.inference.accuracy import RayAccuracy, sample_rows, settle_nodes
+from dust3d.inference.accuracy import RayAccuracy, sample_rows
 from dust3d.inference.build import target_for
 from dust3d.inference.cost import Cost, cost_of, log_cost
 from dust3d.inference.feed import Scratch
 from dust3d.inference.loop import Fit, Hooks, walk
+from dust3d.inference.maximum import Climb
 from dust3d.inference.memory import GB, Budget
-from dust3d.inference.newton import NewtonProblem, NewtonStep, polish
+from dust3d.inference.newton import NewtonStep
 from dust3d.inference.original import Coefficients
 from dust3d.inference.prior import FourierPrior, Xi
 from dust3d.inference.recipes import AdamRecipe, OriginalRecipe, snapshot_axes
@@ -174,7 +175,7 @@ def _run_adam(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
     )
     fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
     cost = _cost(job, recipe, fit)
-    return fit, _finish(job, target, fit.parameters, recipe.accuracy, fit, cost)
+    return fit, _finish(job, target, recipe, fit, cost)
 
 
 def _run_original(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
@@ -306,33 +307,40 @@ def _as_float64(tree: Any) -> Any:
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
 
 
-def _finish(
-    job: _Job, target: Target, xi: Xi, accuracy: RayAccuracy | None, fit: Fit, cost: Cost
-) -> _Result:
-    """Polish by Newton steps where the field is small enough, and sum up."""
+def _climb(job: _Job, target: Target, recipe: AdamRecipe, fit: Fit) -> tuple[Xi, list[NewtonStep]]:
+    """Newton steps to the maximum, kept as they come, and the accuracy of rays there."""
+    if not job.settings.optimiser.newton.max_steps or job.settings.fourier is None:
+        return fit.parameters, []
+    started, before = time.monotonic(), fit.seconds
+    number = len(job.train)
+
+    def after(xi: Xi, steps: list[NewtonStep]) -> None:
+        fit.parameters = jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)
+        fit.seconds = before + time.monotonic() - started
+        epoch, step = fit.rows[-1][:2]
+        loss, heldout = -steps[-1].log_posterior / number, recipe.heldout_score(fit.parameters)
+        fit.rows.append((epoch + 1, step + 1, fit.seconds, loss, np.nan, heldout))
+        _save(job, fit)
+
+    assert recipe.accuracy is not None
+    climb = Climb(
+        recipe.feed, target, refinements=fit.phase, nodes=recipe.accuracy.nodes, after=after
+    )
+    xi, steps = climb.run(fit.parameters)
+    fit.parameters = jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)
+    recipe.finished(fit.phase, fit.parameters)
+    fit.seconds = before + time.monotonic() - started
+    return xi, steps
+
+
+def _finish(job: _Job, target: Target, recipe: AdamRecipe, fit: Fit, cost: Cost) -> _Result:
+    """Newton steps to the maximum, and what there is to say of it."""
     settings, newton = job.settings, job.settings.optimiser.newton
-    xi, steps, value = _as_float64(xi), [], None
+    xi, steps = _climb(job, target, recipe, fit)
+    xi = _as_float64(xi)
+    value = steps[-1].log_posterior if steps else None
     tolerance = newton.tolerance * len(job.train)
     exact_target = target_for(settings, len(job.train.class_names), job.seed, jnp.dtype("float64"))
-    small = settings.fourier is not None and _size(xi) <= newton.max_parameters
-    if newton.max_steps and small and job.budget.streamed:
-        logger.warning("%s: no Newton steps: they need all stars in memory at once", job.name)
-    elif newton.max_steps and small:
-        started = time.monotonic()
-        field = exact_target.prior.field(xi["field"])
-        first = settings.first_nodes(job.train.reach_kpc)
-        limit = settings.rays.exact.max_error_sigma
-        nodes, _, _ = settle_nodes(field, job.train.sample, first, limit)
-        problem = NewtonProblem(exact_target, job.train.resident(), nodes, xi)
-        xi, steps = polish(
-            problem,
-            xi,
-            max_steps=newton.max_steps,
-            tolerance=tolerance,
-            title=job.name,
-        )
-        value = steps[-1].log_posterior
-        fit.seconds += time.monotonic() - started
     field = exact_target.prior.field(xi["field"])
     for leaf in jax.tree.leaves(field):
         if not np.all(np.isfinite(leaf)):
@@ -347,7 +355,8 @@ def _finish(
         ),
     }
     converged = _converged(job, steps, tolerance)
-    return _Result(field, summary, value, accuracy, steps, converged, _size(xi["field"]), cost)
+    parameters = _size(xi["field"])
+    return _Result(field, summary, value, recipe.accuracy, steps, converged, parameters, cost)
 
 
 def _size(tree: Any) -> int:

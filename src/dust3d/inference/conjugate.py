@@ -1,0 +1,82 @@
+"""Preconditioned conjugate gradients for M x = g, stopped by what a step still gains."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+Vector = Float[Array, " p"]
+
+_WINDOW = 5
+_FEWEST = 6
+
+
+class Solution(NamedTuple):
+    """A solution and how far it goes.
+
+    Parameters
+    ----------
+    x
+        The solution.
+    gain
+        g x - x M x / 2.
+    rest
+        What the last iterations added to it: about what is still missing.
+    products
+        Products with M.
+    """
+
+    x: Vector
+    gain: float
+    rest: float
+    products: int
+
+
+def solve(
+    multiply: Callable[[Vector], Vector],
+    precondition: Callable[[Vector], Vector],
+    right: Vector,
+    *,
+    share: float,
+    enough: float = 0.0,
+    most: int,
+) -> Solution:
+    """x with M x = g, to a part of the gain g x / 2 of the full solution.
+
+    Each iteration adds to the gain (Hestenes & Stiefel 1952); the solution is good
+    enough once the last five have added less than a given share of all.
+
+    Parameters
+    ----------
+    multiply, precondition
+        Products with M, and with an approximate inverse; both symmetric and positive.
+    right
+        g.
+    share
+        Stop when the last five iterations add less than this part of the gain.
+    enough
+        Gains below this need not be known better than to this part of it.
+    most
+        Iterations at most.
+    """
+    x, rest = jnp.zeros_like(right), right
+    shaped = precondition(rest)
+    direction, power = shaped, float(jnp.vdot(rest, shaped))
+    gains: list[float] = []
+    for number in range(most):
+        image = multiply(direction)
+        curvature = float(jnp.vdot(direction, image))
+        # rounding has eaten what was left
+        if not (np.isfinite(curvature) and curvature > 0 and power > 0):
+            break
+        length = power / curvature
+        x, rest = x + length * direction, rest - length * image
+        gains.append(0.5 * length * power)
+        if number >= _FEWEST and sum(gains[-_WINDOW:]) < share * max(sum(gains), enough):
+            break
+        shaped = precondition(rest)
+        before, power = power, float(jnp.vdot(rest, shaped))
+        direction = shaped + (power / before) * direction
+    return Solution(x, sum(gains), sum(gains[-_WINDOW:]), len(gains))

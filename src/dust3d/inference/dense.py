@@ -1,0 +1,121 @@
+"""Gauss-Newton steps with the dense Fisher matrix, on exact rays in float64.
+
+With J the derivatives of each star's expected extinction and ln variance, the
+metric is M = 1 + J^T W J, W the Fisher information of the likelihood about the
+two; a step is M^-1 grad ln p.
+"""
+
+from collections.abc import Iterator
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg as sl
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int
+
+from dust3d.inference.batches import NodeSightlines, stars_of
+from dust3d.inference.likelihood import Stars
+from dust3d.inference.newton import Uphill
+from dust3d.inference.prior import Xi
+from dust3d.inference.target import Target
+from dust3d.observations import Observations
+from dust3d.rays import nodes as exact
+
+_BYTES_PER_CHUNK = 1 << 28
+
+
+class DenseProblem:
+    """ln p, its gradient and its Fisher matrix over all stars, by exact rays.
+
+    Parameters
+    ----------
+    target
+        The posterior, in float64.
+    observations
+        The stars.
+    nodes
+        Gauss-Legendre nodes per ray.
+    like
+        Whitened parameters, for their structure.
+    """
+
+    def __init__(self, target: Target, observations: Observations, nodes: int, like: Xi):
+        flat, self._unravel = ravel_pytree(like)
+        self.parameters = flat.size
+        self._target = target
+        per_star = 8 * (nodes + 4) * self.parameters
+        chunk = int(np.clip(_BYTES_PER_CHUNK // per_star, 1, len(observations)))
+        rows = np.arange(len(observations))
+        rows = np.concatenate([rows, np.full(-len(rows) % chunk, -1)]).reshape(-1, chunk)
+        dtype = jnp.dtype("float64")
+        self._rays = NodeSightlines(observations.positions, rows, nodes, dtype)
+        self._stars = stars_of(observations, rows, dtype)
+        self._expand = eqx.filter_jit(self._expand_chunk)
+        self._value = eqx.filter_jit(self._log_likelihood_chunk)
+
+    def _chunks(self) -> Iterator[tuple[Int[Array, ""], Stars]]:
+        """Number and stars of each chunk."""
+        for i in range(self._rays.batches):
+            yield jnp.asarray(i), jax.tree.map(lambda array, i=i: array[i], self._stars)
+
+    def _log_likelihood_chunk(
+        self, flat: Float[Array, " p"], chunk: Int[Array, ""], stars: Stars
+    ) -> Float[Array, ""]:
+        return self._target.log_likelihood(self._unravel(flat), self._rays, chunk, stars)
+
+    def _expand_chunk(self, flat: Float[Array, " p"], chunk: Int[Array, ""], stars: Stars):
+        """Gradient of ln L and Fisher matrix of one chunk."""
+        likelihood = self._target.likelihood
+
+        def outputs(flat, position, star: Stars):
+            xi = self._unravel(flat)
+            field = self._target.prior.field(xi["field"])
+            first, second = exact.moments(field, position[None], nodes=self._rays.nodes)
+            one = jax.tree.map(lambda a: a[None], star)
+            nuisance = likelihood.nuisance(xi["likelihood"])
+            mean, variance = likelihood.moments(nuisance, first, second, one)
+            both = jnp.stack([mean[0], jnp.log(variance[0])])
+            return both, both
+
+        jacobian, values = jax.vmap(jax.jacrev(outputs, has_aux=True), (None, 0, 0))(
+            flat, self._rays.positions[chunk], stars
+        )
+        mean, variance = values[:, 0], jnp.exp(values[:, 1])
+
+        def density(mean, ln_variance):
+            return likelihood.log_density(stars.extinction, mean, jnp.exp(ln_variance))
+
+        _, pull = jax.vjp(density, mean, values[:, 1])
+        by_mean, by_ln_variance = pull(stars.weight)
+        gradient = by_mean @ jacobian[:, 0] + by_ln_variance @ jacobian[:, 1]
+        about_mean, about_ln_variance = likelihood.fisher(variance)
+        left = jnp.sqrt(stars.weight * about_mean)[:, None] * jacobian[:, 0]
+        right = jnp.sqrt(stars.weight * about_ln_variance)[:, None] * jacobian[:, 1]
+        return gradient, left.T @ left + right.T @ right
+
+    def log_posterior(self, flat: Float[Array, " p"]) -> float:
+        """ln p, up to a constant."""
+        total = float(self._target.log_prior(self._unravel(flat)))
+        return total + sum(float(self._value(flat, *chunk)) for chunk in self._chunks())
+
+    def gradient_and_metric(self, flat: Float[Array, " p"]) -> tuple[np.ndarray, np.ndarray]:
+        """grad ln p, and M = 1 + J^T W J."""
+        gradient = np.array(
+            jax.grad(lambda v: self._target.log_prior(self._unravel(v)))(flat), dtype=np.float64
+        )
+        metric = np.eye(self.parameters)
+        for chunk in self._chunks():
+            some_gradient, some_metric = self._expand(flat, *chunk)
+            gradient += np.asarray(some_gradient)
+            metric += np.asarray(some_metric)
+        return gradient, metric
+
+    def uphill(self, flat: Float[Array, " p"]) -> Uphill:
+        """The full Newton step, solved exactly."""
+        value = self.log_posterior(flat)
+        gradient, metric = self.gradient_and_metric(flat)
+        direction = sl.cho_solve(sl.cho_factor(metric, overwrite_a=True), gradient)
+        slope = float(gradient @ direction)
+        return Uphill(value, jnp.asarray(direction), slope, 0.5 * slope, 0)

@@ -1,0 +1,112 @@
+"""Newton steps for fields of any size, by preconditioned conjugate gradients."""
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from dust3d.inference.batches import stars_of
+from dust3d.inference.conjugate import solve
+from dust3d.inference.newton import Uphill
+from dust3d.inference.preconditioner import TwoLevel, two_level
+from dust3d.inference.products import Products
+from dust3d.inference.profiles import profiles_of
+from dust3d.keys import generator_for
+from dust3d.observations import Observations
+
+# stars that stand for all, for each parameter of the dense block
+_STARS_PER_PARAMETER = 3
+_FEWEST_STARS = 4096
+# the preconditioner is made anew after a step that gained more than so many tolerances
+_STALE = 10
+
+
+class IterativeProblem:
+    """ln p over all stars; steps are solved for with products alone.
+
+    Parameters
+    ----------
+    products
+        Values, gradients and metric by the rays of the fit.
+    sample
+        Random stars, from which the preconditioner is made.
+    nodes
+        Nodes on their rays.
+    block
+        Parameters of the preconditioner's dense block, at most.
+    tolerance
+        Gain of ln p below which nobody asks for another step.
+    share
+        Accuracy of a step: what its last iterations add to the gain, as a part of it.
+    most
+        Products of one step, at most.
+    seed
+        The run's seed.
+    gradient
+        Values and gradients by exact rays, where the maximum of their posterior is wanted;
+        none: those of `products`.
+    near
+        A preconditioner from nearby, to begin with.
+    """
+
+    def __init__(
+        self,
+        products: Products,
+        sample: Observations,
+        *,
+        nodes: int,
+        block: int,
+        tolerance: float,
+        share: float,
+        most: int,
+        seed: int,
+        gradient: Products | None = None,
+        near: TwoLevel | None = None,
+    ):
+        self._metric, self._gradient = products, gradient or products
+        self._sample, self._nodes, self._block = sample, nodes, block
+        self._tolerance, self._share, self._most, self._seed = tolerance, share, most, seed
+        self.near = near
+        self._last_gain = 0.0
+
+    def log_posterior(self, flat: Float[Array, " p"]) -> float:
+        """ln p, up to a constant."""
+        return self._gradient.log_posterior(flat)
+
+    def uphill(self, flat: Float[Array, " p"]) -> Uphill:
+        """A Newton step, solved by conjugate gradients."""
+        value, gradient, anchors = self._metric.expand(flat)
+        if self._gradient is not self._metric:
+            value, gradient, _ = self._gradient.expand(flat)
+        if self.near is None or self._last_gain > _STALE * self._tolerance:
+            self.near = self._preconditioner(flat)
+        solution = solve(
+            lambda v: self._metric.multiply(flat, anchors, v),
+            self.near,
+            gradient,
+            share=self._share,
+            enough=self._tolerance,
+            most=self._most,
+        )
+        slope = float(gradient @ solution.x)
+        self._last_gain = solution.gain
+        return Uphill(value, solution.x, slope, solution.gain + solution.rest, solution.products)
+
+    def _preconditioner(self, flat: Float[Array, " p"]) -> TwoLevel:
+        target, xi = self._metric.target, self._metric.unravel(flat)
+        rows = np.arange(len(self._sample))
+        stars = jax.tree.map(lambda a: a[0], stars_of(self._sample, rows[None], flat.dtype))
+        profiles = profiles_of(
+            target,
+            xi,
+            self._sample.positions,
+            stars,
+            nodes=self._nodes,
+            share=self._metric.batches.number / len(self._sample),
+        )
+        generator = generator_for(self._seed, "rays of wave packets")
+        return two_level(target, xi, profiles, generator, most=self._block)
+
+
+def sample_size(parameters: int, block: int) -> int:
+    """Stars from which a preconditioner is made."""
+    return max(_FEWEST_STARS, _STARS_PER_PARAMETER * min(parameters, block))

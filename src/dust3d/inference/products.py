@@ -1,0 +1,135 @@
+"""ln p, its gradient and products with its metric, batch by batch and without a matrix.
+
+With J the derivatives of each star's expected extinction and variance in whitened
+parameters, the metric is M = 1 + J^T W J, W the Fisher information of the likelihood
+about the two. A product with M costs one forward and one adjoint transform of the
+field, and one product with R and one with its transpose: what does not change between
+products of one expansion (extinctions, weights) is kept.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int
+
+from dust3d.inference.batches import StarBatches
+from dust3d.inference.likelihood import Stars
+from dust3d.inference.prior import Xi
+from dust3d.inference.target import Sightlines, Target
+
+
+class Anchor(NamedTuple):
+    """What the products of one expansion share: moments of a batch, and Fisher weights.
+
+    Parameters
+    ----------
+    first, second
+        int rho ds [mag] and int rho^2 ds [mag^2 / kpc].
+    about_mean, about_variance
+        Fisher information about each star's mean [1 / mag^2] and variance [1 / mag^4].
+    """
+
+    first: Float[Array, " n"]
+    second: Float[Array, " n"]
+    about_mean: Float[Array, " n"]
+    about_variance: Float[Array, " n"]
+
+
+@jax.custom_jvp
+def _anchored(value: Array, known: Array) -> Array:
+    """`known`, with the derivative of `value`: nobody has to compute the value again."""
+    return known
+
+
+@_anchored.defjvp
+def _anchored_derivative(primals, tangents):
+    return primals[1], tangents[0]
+
+
+class Products:
+    """The posterior of a fit, seen through its values, gradients and products.
+
+    Parameters
+    ----------
+    target
+        The posterior. Its prior is white: ln p(xi) = -|xi|^2 / 2.
+    batches
+        The stars and the sightlines to them.
+    like
+        Whitened parameters, for their structure.
+    """
+
+    def __init__(self, target: Target, batches: StarBatches, like: Xi):
+        flat, self.unravel = ravel_pytree(like)
+        self.parameters, self.batches, self.target = flat.size, batches, target
+        self.count = 0
+        self._value = eqx.filter_jit(self._value_of)
+        self._expand = eqx.filter_jit(self._expand_batch)
+        self._multiply = eqx.filter_jit(self._multiply_batch)
+
+    def _log_prior(self, flat: Float[Array, " p"]) -> float:
+        return -0.5 * float(jnp.sum(jnp.square(flat), dtype=jnp.float64))
+
+    def _log_likelihood(self, flat, rays: Sightlines, batch: Int[Array, ""], stars: Stars):
+        target, xi = self.target, self.unravel(flat)
+        field = target.prior.field(xi["field"])
+        first, second = rays.moments(field, batch, target.likelihood.needs_second_moment)
+        nuisance = target.likelihood.nuisance(xi["likelihood"])
+        mean, variance = target.likelihood.moments(nuisance, first, second, stars)
+        each = stars.weight * target.likelihood.log_density(stars.extinction, mean, variance)
+        # the sum in double precision: gains of the last steps are parts in a million of it
+        return jnp.sum(each, dtype=jnp.float64), (first, second, variance)
+
+    def _value_of(self, flat, rays, batch, stars):
+        return self._log_likelihood(flat, rays, batch, stars)[0]
+
+    def _expand_batch(self, flat, rays, batch, stars):
+        (value, (first, second, variance)), gradient = jax.value_and_grad(
+            self._log_likelihood, has_aux=True
+        )(flat, rays, batch, stars)
+        about_mean, about_ln_variance = self.target.likelihood.fisher(variance)
+        weights = (stars.weight * about_mean, stars.weight * about_ln_variance / variance**2)
+        return value, gradient, Anchor(first, second, *weights)
+
+    def _multiply_batch(self, flat, v, rays, batch, stars, anchor: Anchor):
+        target = self.target
+
+        def outputs(flat):
+            xi = self.unravel(flat)
+            field = target.prior.field(xi["field"])
+            first, second = rays.moments(field, batch, target.likelihood.needs_second_moment)
+            first = _anchored(first, anchor.first)
+            second = _anchored(second, anchor.second)
+            nuisance = target.likelihood.nuisance(xi["likelihood"])
+            return target.likelihood.moments(nuisance, first, second, stars)
+
+        _, (by_mean, by_variance) = jax.jvp(outputs, (flat,), (v,))
+        _, pull = jax.vjp(outputs, flat)
+        return pull((anchor.about_mean * by_mean, anchor.about_variance * by_variance))[0]
+
+    def log_posterior(self, flat: Float[Array, " p"]) -> float:
+        """ln p, up to a constant."""
+        parts = [self._value(flat, *some) for some in self.batches.walk()]
+        return self._log_prior(flat) + sum(float(part) for part in parts)
+
+    def expand(self, flat: Float[Array, " p"]) -> tuple[float, Float[Array, " p"], list[Anchor]]:
+        """ln p, its gradient, and what products about this place need."""
+        value, gradient, anchors = self._log_prior(flat), -flat, []
+        for some in self.batches.walk():
+            part, by_part, anchor = self._expand(flat, *some)
+            value, gradient = value + float(part), gradient + by_part
+            anchors.append(anchor)
+        return value, gradient, anchors
+
+    def multiply(
+        self, flat: Float[Array, " p"], anchors: list[Anchor], v: Float[Array, " p"]
+    ) -> Float[Array, " p"]:
+        """M v, with M at the place of the expansion."""
+        self.count += 1
+        total: Any = v
+        for some, anchor in zip(self.batches.walk(), anchors, strict=True):
+            total = total + self._multiply(flat, v, *some, anchor)
+        return total
