@@ -20,7 +20,7 @@ def one_by_one(field, half_widths, cells):
 
 @pytest.mark.parametrize("name", ["Fourier 2-D", "amplitude-phase 3-D", "sum 3-D"])
 # few and many cells; odd numbers have a cell at the Sun and planes through it
-@pytest.mark.parametrize("cells", [(8, 6, 4), (21, 15, 11)])
+@pytest.mark.parametrize("cells", [(8, 6, 4), (21, 15, 11), (8, 1, 1)])
 def test_each_cell_has_the_extinction_to_its_centre(name, cells):
     field, ndim = EXAMPLES[name]
     found = cell_extinctions(field, HALF_WIDTHS[:ndim], cells[:ndim])

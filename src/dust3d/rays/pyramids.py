@@ -67,6 +67,8 @@ def cell_extinctions(
         for axis, sign in product(range(len(cells)), (1, -1)):
             pyramid = _Pyramid.over(field, half_widths, axis)
             layers = np.flatnonzero(sign * centres[axis] > 0)[::sign]
+            if not len(layers):
+                continue
             planes = pyramid.planes(single, sign, np.abs(centres[axis][layers]))
             # the planes that follow are integrated while these are read off
             reading = [
