@@ -34,6 +34,9 @@ def configure(*, cache: str | Path | None = None, cpu_devices: int | None = None
     number = cpu_devices or int(os.environ.get("DUST3D_CPU_DEVICES") or 0)
     if number:
         jax.config.update("jax_num_cpu_devices", number)
+        # a device that waits for the others holds a thread, and so does one that calls back to the
+        # host; XLA has as many as there are cores, unless it reads a number here as it starts
+        os.environ.setdefault("NPROC", str(max(2 * number, cores())))
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache
     if folder is not None:
         jax.config.update("jax_compilation_cache_dir", str(folder))

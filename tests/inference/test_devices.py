@@ -61,6 +61,13 @@ for method in ("production", "exact", "reference"):
     rays, batch, _ = batches.at(1)
     both = metric(flat, 1 + flat**2, rays, batch)
     found[method + " metric"] = np.concatenate(both).tolist()
+# large arrays take a thread of XLA's on their way to the host, while the other device waits
+fine = fit_settings(rays={"production": {"oversampling": 20}})
+target = target_for(fine, 2, 1, fine.dtype)
+batches = batches_for(fine, stars, batch_rows(11, 11, np.random.default_rng(3)))
+gradient = eqx.filter_jit(jax.value_and_grad(target.log_likelihood))
+value, slope = gradient(target.start(jax.random.key(0)), *batches.at(0))
+found["fine"] = [float(value), *np.asarray(ravel_pytree(slope)[0]).tolist()]
 json.dump(found, sys.stdout)
 """
 
@@ -83,7 +90,12 @@ def start(number: int, repository) -> subprocess.Popen:
 
 def end(process: subprocess.Popen) -> dict:
     """What it found."""
-    out, errors = process.communicate()
+    try:
+        # devices that wait for each other wait for ever
+        out, errors = process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     assert process.returncode == 0, errors[-3000:]
     return json.loads(out)
 

@@ -9,6 +9,7 @@ import optax
 
 from dust3d.config.optimiser import Adam as AdamSettings
 from dust3d.inference.batches import StarBatches
+from dust3d.inference.devices import everywhere, star_mesh
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.prior import Xi
 from dust3d.inference.target import Sightlines, Target
@@ -58,4 +59,5 @@ class Adam:
 
     def step(self, parameters: Xi, state: Any, batch: int, step: int):
         """One step on one batch."""
+        parameters, state = everywhere((parameters, state), star_mesh())
         return self._step(parameters, state, *self._stars.at(batch))

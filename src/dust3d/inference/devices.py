@@ -54,6 +54,14 @@ def share_out(tree: Any, mesh: Mesh | None, axis: int = 0) -> Any:
     return jax.tree.map(lambda a: jax.device_put(a, place), tree)
 
 
+def everywhere(tree: Any, mesh: Mesh | None) -> Any:
+    """Arrays as all devices hold them, so that the first step compiles what the others run."""
+    if mesh is None:
+        return tree
+    place = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda a: jax.device_put(a, place), tree)
+
+
 def over_devices(
     function: Callable[..., Any], mesh: Mesh | None, common: Any, shared: Any = None
 ) -> Any:

@@ -26,7 +26,7 @@ _PARAMETER_ARRAYS = 12
 # numbers that a gradient of exact rays holds for each node: place, ln rho, rho, cotangents
 _NODE_NUMBERS = 14
 # memory that making a part of R takes beside it, per core
-_MAKING = 0.06 * GB
+_MAKING = 0.1 * GB
 
 
 @dataclass(frozen=True)

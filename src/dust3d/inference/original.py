@@ -23,6 +23,7 @@ from dust3d.fields.mean import ConstantMean
 from dust3d.fields.modes import fourier_modes, wavenumbers
 from dust3d.fields.sum import SumField
 from dust3d.inference.batches import StarBatches
+from dust3d.inference.devices import everywhere, star_mesh
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.target import Sightlines
 
@@ -145,4 +146,5 @@ class MomentumSGD:
 
     def step(self, parameters: Coefficients, state: Any, batch: int, step: int):
         """One step on one batch."""
+        parameters, state = everywhere((parameters, state), star_mesh())
         return self._step(parameters, state, jnp.asarray(step), *self._stars.at(batch))
