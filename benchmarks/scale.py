@@ -86,7 +86,8 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "box": {"half_widths_kpc": BOX},
         "mock": {"truth": {"kind": "fourier", "order": [1, 1, 1]}, "stars": {"number": 100}},
         "fits": {"fourier": {"orders": [arguments.order]}},
-        "rays": {"production": {"max_error_sigma": arguments.max_error_sigma}},
+        # the same grid whatever the stars, so that times compare
+        "rays": {"production": {"kernel": "planes", "oversampling": arguments.oversampling}},
         "optimiser": {
             "method": adam,
             "newton": {"max_steps": 0},
@@ -152,7 +153,7 @@ def main() -> None:
     parser.add_argument("--order", type=int, nargs=3, default=[20, 20, 4])
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch", type=int, default=65_536)
-    parser.add_argument("--max-error-sigma", type=float, default=0.5)
+    parser.add_argument("--oversampling", type=float, default=3.2)
     parser.add_argument("--memory-gb", type=float, default=4.0)
     parser.add_argument("--stream", default="auto", choices=["auto", "true", "false"])
     parser.add_argument("--folder", type=Path, default=Path("results/bench/scale"))
