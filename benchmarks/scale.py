@@ -35,7 +35,8 @@ ROWS_PER_CHUNK = 500_000
 # waves of the true density, cycles per box, and their amplitudes
 WAVES = np.array([[1, 0, 0], [2, 1, 0], [1, -3, 1], [4, 2, -1], [6, -5, 1], [9, 4, 2]])
 AMPLITUDES = np.array([0.25, 0.2, 0.15, 0.12, 0.1, 0.08])
-MOST_TIME, MOST_MEMORY = 2.1, 1.05
+# what the C library keeps of freed memory wavers by some percent
+MOST_TIME, MOST_MEMORY = 2.1, 1.1
 
 
 def extinctions(positions: np.ndarray) -> np.ndarray:

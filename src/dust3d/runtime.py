@@ -79,6 +79,15 @@ def peak_resident_bytes() -> float:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def give_back_memory() -> None:
+    """Return memory that was freed to the system, where the C library can: glibc keeps it."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def memory_limit_bytes() -> float:
     """Memory that this process may come to hold [bytes]: what is free, and the job's limit."""
     limits = [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))]

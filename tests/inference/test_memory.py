@@ -26,6 +26,8 @@ LOAD = Load(
     nodes=0,
     itemsize=4,
     ndim=3,
+    at_once=200_000,
+    block=0,
 )
 
 
@@ -43,6 +45,8 @@ def test_rays_of_all_stars_are_held_unless_they_are_streamed():
 def test_more_stars_cost_nothing_when_streamed():
     twice = replace(LOAD, stars=2_000_000)
     assert peak(twice, streamed=True) == peak(streamed=True)
+    # R of all stars is put together from parts of so many
+    assert peak(replace(LOAD, at_once=0)) == pytest.approx(peak() - 2e5 * 2000)
     assert peak(twice) - peak() == pytest.approx(1e6 * (2000 + 68))
 
 
@@ -50,6 +54,12 @@ def test_more_stars_cost_nothing_when_streamed():
 def test_a_step_costs_more_with_more_of_everything(name):
     larger = replace(LOAD, nodes=50, **{name: 2 * getattr(LOAD, name)})
     assert peak(larger, streamed=True) > peak(replace(LOAD, nodes=50), streamed=True)
+
+
+def test_newton_steps_cost_a_dense_block():
+    load = replace(LOAD, block=2000)
+    assert peak_bytes(load, streamed=True, held=0.0)["newton"] > 4 * 2000**2 * 4
+    assert peak_bytes(LOAD, streamed=True, held=0.0)["newton"] == 0
 
 
 def test_a_higher_order_has_longer_rows_and_more_of_all_in_a_box():
@@ -115,7 +125,8 @@ from tests.stages import test_fit
 folder, stream = Path(sys.argv[1]), sys.argv[2] == "True"
 tables = {name: test_fit.table(folder / f"{name}.h5", n, i, 3)
           for i, (name, n) in enumerate([("train", 60_000), ("heldout", 3_000)])}
-optimiser = {"method": {"kind": "adam", "epochs": 2, "batch": 8192}, "stream": stream}
+optimiser = {"method": {"kind": "adam", "epochs": 2, "batch": 8192}, "stream": stream,
+             "newton": {"max_steps": 1, "method": "iterative", "max_products": 5}}
 test_fit.run(folder / "fit", {3: tables}, "fourier-12x12x12", 3, optimiser=optimiser,
     fits={"fourier": {"orders": [[12, 12, 12]]}},
     rays={"production": {"kernel": "cubic", "oversampling": 4, "max_error_sigma": 100}})

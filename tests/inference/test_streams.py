@@ -1,6 +1,8 @@
 """Streams: the same batches and the same fit as in memory, with a few batches in memory."""
 
+import gc
 import threading
+import weakref
 
 import equinox as eqx
 import jax
@@ -114,6 +116,25 @@ def test_rays_are_made_once_if_there_is_room_for_them_on_disk(tmp_path, monkeypa
     monkeypatch.setattr(feed_module, "_DISK_SHARE", 0.0)
     assert passes(Scratch(tmp_path / "rays", "third")) == [7] * 15
     assert "would not fit on the disk" in caplog.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_rays_of_one_phase_go_before_those_of_the_next_come(stream):
+    some = feed(stream)
+    moments = eqx.filter_jit(lambda rays, *rest: rays.moments(*rest))
+    field = target_for(settings(), 2, 1, settings().dtype).prior.field(
+        target_for(settings(), 2, 1, settings().dtype).start(jax.random.key(0))["field"]
+    )
+    sources = []
+    for refinements in (0, 1):
+        for batches in some.both(refinements=refinements):
+            rays, batch, _ = batches.at(0)
+            # a compiled program keeps the matrix, but not its rows
+            jax.block_until_ready(moments(rays, field, batch, False))
+            sources.append(weakref.ref(rays.matrix.source))
+            del rays
+    gc.collect()
+    assert [source() is not None for source in sources] == [False, False, True, True]
 
 
 def test_values_are_made_once_by_another_thread_and_few_are_kept():

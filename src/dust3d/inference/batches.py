@@ -104,6 +104,10 @@ class StarBatches(Protocol):
         """All batches, in a given order or as they come, the next one being made ready."""
         ...
 
+    def release(self) -> None:
+        """Let go of the sightlines, which will not be used again."""
+        ...
+
 
 def walk_batches(batches: StarBatches, order: Iterable[int] | None) -> Iterator[Batch]:
     """All batches, in a given order or as they come, the next one being made ready."""
@@ -152,6 +156,11 @@ class Batches:
     def stars(self, batch: int) -> Stars:
         """The measured stars of one batch, arrays of shape (size,); weight 0 fills up."""
         return self._stars[batch]
+
+    def release(self) -> None:
+        """Let go of the sightlines, which will not be used again."""
+        if isinstance(self._rays, GridSightlines):
+            self._rays.release()
 
     def prefetch(self, batch: int) -> None:
         """Begin to make a batch ready; all of these are."""
@@ -202,6 +211,11 @@ class GridSightlines(eqx.Module):
         found = self._product(batch, self.scheme.densities(field, self.dtype, second))
         first = found[:, 0]
         return first, found[:, 1] if second else jnp.zeros_like(first)
+
+    def release(self) -> None:
+        """Let go of R, which will not be used again: it may be most of what a process holds."""
+        if isinstance(self.matrix, RayMatrix):
+            self.matrix.release()
 
     def _product(
         self, batch: Int[Array, ""], density: Float[Array, "voxels c"]

@@ -36,11 +36,12 @@ class Cost:
     Parameters
     ----------
     stars_per_s
-        Stars whose gradients were taken, each time counted, per second of the optimiser.
+        Stars whose gradients were taken, each time counted, per second of the workhorse.
     gradients
-        Gradients over all stars.
+        Gradients over all stars, those of Newton steps included.
     products
-        Products of R, or of its transpose, with all stars, or as many passes of exact rays.
+        Products of R, or of its transpose, with all stars, or as many passes of exact rays;
+        products with Newton's metric count as two.
     setup_seconds
         Spent on choosing and making sightlines [s].
     predicted_memory_gb, measured_memory_gb
@@ -50,7 +51,7 @@ class Cost:
     streamed
         Whether stars and rays came batch by batch.
     twice_the_stars, twice_the_order
-        The same fit of twice the stars; of twice the order on each axis.
+        The workhorse's part for twice the stars; for twice the order on each axis.
     """
 
     stars_per_s: float

@@ -37,6 +37,7 @@ from dust3d.provenance import digest_of
 from dust3d.rays.product import RayMatrix
 from dust3d.rays.scheme import Scheme
 from dust3d.rays.weights import ray_blocks
+from dust3d.runtime import give_back_memory
 
 _MOST_HELDOUT = 1 << 16
 _MOST_AT_ONCE = 1 << 18
@@ -50,6 +51,14 @@ class Scratch:
 
     folder: Path
     digest: str
+
+
+def _release(batches: tuple[StarBatches, ...]) -> None:
+    """Let go of batches, and of their memory."""
+    for some in batches:
+        some.release()
+    if batches:
+        give_back_memory()
 
 
 class Feed:
@@ -90,6 +99,7 @@ class Feed:
         self.budget, self._parameters, self._scratch = budget, parameters, scratch
         self.seconds = 0.0
         self._choices: dict[tuple[int, ...], Choice] = {}
+        self._out: tuple[StarBatches, ...] = ()
         method = settings.optimiser.method
         batch = method.batch if settings.fourier is not None else settings.adam.batch
         self.count, self.size = batch_shape(len(train), batch)
@@ -97,7 +107,8 @@ class Feed:
     def both(self, **options: Any) -> tuple[StarBatches, StarBatches]:
         """Training and held-out stars; `options` as for `sightlines_for`.
 
-        Held-out stars are one batch, unless there are very many.
+        Held-out stars are one batch, unless there are very many. Batches that were handed out
+        before are released: memory holds the rays of one phase.
 
         Raises
         ------
@@ -105,6 +116,7 @@ class Feed:
             If they would take more memory than there is.
         """
         started = time.monotonic()
+        _release(self._out)
         options = self._chosen(options)
         streamed = self.budget.plan(self.settings.name, self.load(**options))
         make = self._streamed if streamed else self._resident
@@ -112,29 +124,32 @@ class Feed:
             make("train", self.train, self.size, options),
             make("heldout", self.heldout, _MOST_HELDOUT, options),
         )
+        self._out = batches
         self.seconds += time.monotonic() - started
         return batches
 
     def whole(self, **options: Any) -> StarBatches:
         """Training stars in as few batches as memory allows, for products over all of them.
 
-        Each batch pays the transforms of the grid; R of all stars is the same in one piece.
+        Each batch pays the transforms of the grid; R of all stars is the same in one piece. The
+        training batches that were handed out before are released.
         """
         started = time.monotonic()
+        _release(self._out[:1])
         options = self._chosen(options)
         if self.budget.streamed:
             batches = self._streamed("train", self.train, self.size, options)
         else:
-            size = self._most_at_once(options)
+            size = self._most_at_once()
             batches = self._resident("train", self.train, size, options)
         self.seconds += time.monotonic() - started
         return batches
 
-    def _most_at_once(self, options: dict[str, Any]) -> int:
+    def _most_at_once(self) -> int:
         """Stars of a batch: without a grid to transform, those of a step."""
         if self.settings.ray_method != "production":
             return self.size
-        return _MOST_AT_ONCE
+        return min(_MOST_AT_ONCE, len(self.train))
 
     def exact(self, nodes: int, batch: int) -> StarBatches:
         """Training stars with exact rays, so many nodes on each."""
@@ -235,18 +250,22 @@ class Feed:
         else:
             nodes = settings.first_nodes(self.train.reach_kpc, options.get("order"))
             nodes *= 2 ** options.get("refinements", 0)
+        parameters = self._size_of(options.get("order"))
+        climbs = settings.fourier is not None and settings.optimiser.newton.max_steps > 0
         return Load(
             stars=len(self.train),
             heldout=len(self.heldout),
             batch=self.size,
             heldout_batch=batch_shape(len(self.heldout), _MOST_HELDOUT)[1],
-            parameters=self._size_of(options.get("order")),
+            parameters=parameters,
             ray_bytes=ray_bytes,
             voxels=voxels,
             columns=2 if settings.likelihood.substructure_kpc is not None else 1,
             nodes=nodes,
             itemsize=settings.dtype.itemsize,
             ndim=settings.box.ndim,
+            at_once=self._most_at_once() if climbs else self.size,
+            block=min(settings.optimiser.newton.block_parameters, parameters) if climbs else 0,
         )
 
     def _size_of(self, order: tuple[int, ...] | None) -> int:

@@ -25,6 +25,9 @@ _GRID_ARRAYS = 10
 _PARAMETER_ARRAYS = 12
 # numbers that a gradient of exact rays holds for each node: place, ln rho, rho, cotangents
 _NODE_NUMBERS = 14
+# matrices of the size of the dense block of Newton's preconditioner, and its programs
+_BLOCKS = 4
+_NEWTON = 0.2 * GB
 # memory that making a part of R takes beside it, per core
 _MAKING = 0.1 * GB
 
@@ -53,6 +56,10 @@ class Load:
         Bytes of a number in the optimiser's precision.
     ndim
         Dimensions of the box.
+    at_once
+        Most stars whose R is made in one piece: it is put together from parts.
+    block
+        Parameters of the dense block of Newton's preconditioner; 0 without Newton steps.
     """
 
     stars: int
@@ -66,6 +73,8 @@ class Load:
     nodes: int
     itemsize: int
     ndim: int
+    at_once: int
+    block: int
 
     def scaled(self, *, stars: float = 1, order: float = 1) -> "Load":
         """With so many times the stars, and so many times the order along each axis."""
@@ -101,7 +110,9 @@ def peak_bytes(load: Load, *, streamed: bool, held: float) -> dict[str, float]:
     else:
         everyone = load.stars + load.heldout
         parts = {"stars": everyone * star, "rays": everyone * load.ray_bytes}
-    making = _MAKING * cores() if load.ray_bytes else 0.0
+    pieces = (load.batch if streamed else load.at_once) * load.ray_bytes
+    making = _MAKING * cores() + pieces if load.ray_bytes else 0.0
+    newton = _BLOCKS * load.block**2 * load.itemsize + _NEWTON if load.block else 0.0
     grid = load.voxels * load.itemsize * load.columns * (_GRID_ARRAYS + cores())
     nodes = max(load.batch, load.heldout_batch) * load.nodes * load.itemsize * _NODE_NUMBERS
     parameters = load.parameters * load.itemsize * _PARAMETER_ARRAYS
@@ -110,6 +121,7 @@ def peak_bytes(load: Load, *, streamed: bool, held: float) -> dict[str, float]:
         **parts,
         "making": making,
         "step": grid + nodes + parameters,
+        "newton": newton,
     }
 
 
@@ -177,6 +189,7 @@ class Budget:
         advice = {
             "stars": "set optimiser.stream: auto",
             "rays": "lower optimiser.method.batch" if streamed else "set optimiser.stream: auto",
+            "newton": "lower optimiser.newton.block_parameters",
             "step": "lower the order or raise rays.production.max_error_sigma",
         }.get(largest, "lower optimiser.method.batch")
         return (

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from jax.sharding import Mesh
 
-from dust3d.inference.batches import Batch, stars_of, walk_batches
+from dust3d.inference.batches import Batch, GridSightlines, stars_of, walk_batches
 from dust3d.inference.devices import even_rows, rows_by_device, share_out, shares
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.prefetch import Prefetched
@@ -81,6 +81,10 @@ class Lines(Protocol):
         """Sightlines, and the number of the batch among them."""
         ...
 
+    def release(self) -> None:
+        """Let go of them."""
+        ...
+
 
 class StreamedRays:
     """Rows of R, made or read batch by batch: a source of `RayMatrix`.
@@ -144,7 +148,7 @@ class MatrixLines:
         The rows.
     """
 
-    def __init__(self, rays: Sightlines, source: StreamedRays):
+    def __init__(self, rays: GridSightlines, source: StreamedRays):
         self._rays, self._source = rays, source
 
     @property
@@ -160,6 +164,10 @@ class MatrixLines:
         """The sightlines, once their rows are there."""
         self._source.ready(batch)
         return self._rays, batch
+
+    def release(self) -> None:
+        """Let go of the rows."""
+        self._rays.release()
 
 
 class BatchLines:
@@ -193,6 +201,9 @@ class BatchLines:
         """The sightlines to this batch alone."""
         return self._ready.get(batch), 0
 
+    def release(self) -> None:
+        """Let go of them: they are arrays, which nothing else holds."""
+
 
 class StreamedBatches:
     """As `Batches`, of stars that are read and sightlines that are made as they are needed.
@@ -218,6 +229,10 @@ class StreamedBatches:
         """The measured stars of one batch, arrays of shape (size,); weight 0 fills up."""
         observations, rows = self._stars.observations(batch), self._stars.rows(batch)[0]
         return share_out(stars_of(observations, rows, self._dtype), self._stars.mesh)
+
+    def release(self) -> None:
+        """Let go of the sightlines, which will not be used again."""
+        self._lines.release()
 
     def prefetch(self, batch: int) -> None:
         """Begin to make a batch ready."""

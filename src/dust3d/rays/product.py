@@ -85,7 +85,18 @@ class RayMatrix:
     """
 
     def __init__(self, source: RaySource):
-        self.source = source
+        self._source: RaySource | None = source
+
+    @property
+    def source(self) -> RaySource:
+        """Where the rows come from."""
+        if self._source is None:
+            raise RuntimeError("the rows of this matrix were released")
+        return self._source
+
+    def release(self) -> None:
+        """Let go of the rows: compiled programs know the matrix for as long as they live."""
+        self._source = None
 
     def __call__(
         self, batch: Int[Array, ""], density: Float[Array, "voxels c"]

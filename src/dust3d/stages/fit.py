@@ -397,7 +397,14 @@ def _mean_summary(field: Field) -> dict[str, Any]:
 def _write(job: _Job, fit: Fit, result: _Result) -> None:
     """The products; `field.h5`, for which later jobs wait, comes last."""
     settings = job.settings
-    cost = replace(result.cost, measured_memory_gb=runtime.peak_resident_bytes() / GB)
+    # a Newton step takes a gradient, and products with the metric: J and its transpose each
+    products = sum(2 + 2 * step.products for step in result.newton)
+    cost = replace(
+        result.cost,
+        gradients=result.cost.gradients + len(result.newton),
+        products=result.cost.products + products,
+        measured_memory_gb=runtime.peak_resident_bytes() / GB,
+    )
     log_cost(job.name, cost)
     attrs = {
         "name": job.name,
