@@ -9,8 +9,7 @@ from jaxtyping import Array, Float
 
 Vector = Float[Array, " p"]
 
-_WINDOW = 5
-_FEWEST = 6
+_WINDOW = 10
 
 
 class Solution(NamedTuple):
@@ -46,7 +45,7 @@ def solve(
     """x with M x = g, to a part of the gain g x / 2 of the full solution.
 
     Each iteration adds to the gain (Hestenes & Stiefel 1952); the solution is good
-    enough once the last five have added less than a given share of all.
+    enough once the last ten have added less than a given share of all.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ def solve(
     right
         g.
     share
-        Stop when the last five iterations add less than this part of the gain.
+        Stop when the last ten iterations add less than this part of the gain.
     enough
         Gains below this need not be known better than to this part of it.
     most
@@ -74,7 +73,7 @@ def solve(
         length = power / curvature
         x, rest = x + length * direction, rest - length * image
         gains.append(0.5 * length * power)
-        if number >= _FEWEST and sum(gains[-_WINDOW:]) < share * max(sum(gains), enough):
+        if number >= _WINDOW and sum(gains[-_WINDOW:]) < share * max(sum(gains), enough):
             break
         shaped = precondition(rest)
         before, power = power, float(jnp.vdot(rest, shaped))

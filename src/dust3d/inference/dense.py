@@ -119,3 +119,9 @@ class DenseProblem:
         direction = sl.cho_solve(sl.cho_factor(metric, overwrite_a=True), gradient)
         slope = float(gradient @ direction)
         return Uphill(value, jnp.asarray(direction), slope, 0.5 * slope, 0)
+
+    def along(
+        self, flat: Float[Array, " p"], direction: Float[Array, " p"], length: float
+    ) -> Float[Array, " p"]:
+        """Where a part of a step leads: on a straight line."""
+        return flat + length * direction

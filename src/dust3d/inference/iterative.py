@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from dust3d.inference.batches import stars_of
@@ -10,6 +11,7 @@ from dust3d.inference.newton import Uphill
 from dust3d.inference.preconditioner import TwoLevel, two_level
 from dust3d.inference.products import Products
 from dust3d.inference.profiles import profiles_of
+from dust3d.inference.retraction import bent
 from dust3d.keys import generator_for
 from dust3d.observations import Observations
 
@@ -90,6 +92,15 @@ class IterativeProblem:
         slope = float(gradient @ solution.x)
         self._last_gain = solution.gain
         return Uphill(value, solution.x, slope, solution.gain + solution.rest, solution.products)
+
+    def along(
+        self, flat: Float[Array, " p"], direction: Float[Array, " p"], length: float
+    ) -> Float[Array, " p"]:
+        """Where a part of a step leads: straight in the density."""
+        unravel, prior = self._metric.unravel, self._metric.target.prior
+        before, after = unravel(flat), unravel(flat + length * direction)
+        field = bent(prior, before["field"], after["field"])
+        return ravel_pytree({**after, "field": field})[0]
 
     def _preconditioner(self, flat: Float[Array, " p"]) -> TwoLevel:
         target, xi = self._metric.target, self._metric.unravel(flat)

@@ -75,20 +75,29 @@ class Problem(Protocol):
         """A Newton step from here."""
         ...
 
+    def along(
+        self, flat: Float[Array, " p"], direction: Float[Array, " p"], length: float
+    ) -> Float[Array, " p"]:
+        """Where a part of a step leads: for short ones flat + length direction."""
+        ...
 
-def _length(problem: Problem, flat: Float[Array, " p"], way: Uphill) -> tuple[float, float]:
-    """How far to go: the full step, or shorter ones by the parabola through what is known.
+
+def _climb(
+    problem: Problem, flat: Float[Array, " p"], way: Uphill
+) -> tuple[Float[Array, " p"], float]:
+    """The full step, or a shorter one by the parabola through what is known.
 
     Returns
     -------
-    The length, and ln p there; 0 if no trial was better than staying.
+    The new place, and the length of the step; 0 if no trial was better than staying.
     """
-    best, length = (0.0, way.log_posterior), 1.0
+    best, best_value, best_length, length = flat, way.log_posterior, 0.0, 1.0
     for _ in range(_TRIALS):
-        found = problem.log_posterior(flat + length * way.direction)
-        if found > best[1]:
-            best = (length, found)
-        elif best[0] > 0:
+        trial = problem.along(flat, way.direction, length)
+        found = problem.log_posterior(trial)
+        if found > best_value:
+            best, best_value, best_length = trial, found, length
+        elif best_length > 0:
             break
         risen = found - way.log_posterior
         if risen >= _RISE * way.slope * length:
@@ -96,7 +105,7 @@ def _length(problem: Problem, flat: Float[Array, " p"], way: Uphill) -> tuple[fl
         fall = way.slope * length - risen
         parabola = 0.5 * way.slope * length**2 / fall if fall > 0 else _CUT[0] * length
         length = min(max(parabola, _CUT[0] * length), _CUT[1] * length)
-    return best
+    return best, best_length
 
 
 def polish(
@@ -138,10 +147,9 @@ def polish(
         logger.info("%s: Newton, ln posterior %.3f, next step would gain %.3g", title, value, gain)
         length = 0.0
         if gain >= tolerance and len(steps) < max_steps:
-            length, _ = _length(problem, flat, way)
+            flat, length = _climb(problem, flat, way)
         steps.append(NewtonStep(value, gain, length, way.products))
         if length == 0:
             return unravel(flat), steps
-        flat = flat + length * way.direction
         if after is not None:
             after(unravel(flat), steps)

@@ -24,10 +24,13 @@ from dust3d.fields.modes import wavenumbers
 from dust3d.inference.prior import FourierPrior
 from dust3d.inference.profiles import Profiles
 from dust3d.rays.grid import fast_size
+from dust3d.rays.product import ray_pool
 from dust3d.transforms.grid import GridTransform, grid_transform
 
 _MOST_RAYS = 64
 _SLOPES = 256
+# of |m / order|^2: waves of a window beyond the highest modes carry nothing
+_CARRIED = 1.1
 _SMOOTHING_CELLS = 0.6
 # of all waves of a window, the part that are seen less than the one that stands for them
 _TYPICAL = 0.95
@@ -163,8 +166,10 @@ def _seen(
     length = np.linalg.norm(waves, axis=1).max()
     slopes = np.abs(directions.astype(np.float32) @ waves.T.astype(np.float32))
     table = np.linspace(0, length, _SLOPES, dtype=np.float32)
-    phase = np.exp(1j * table[None, :, None] * radii[:, None, :].astype(np.float32))
-    power = np.abs(np.einsum("rkn,rn->rk", phase.astype(np.complex64), amplitude)) ** 2
+    phase = table[None, :, None] * radii[:, None, :].astype(np.float32)
+    amplitude = amplitude.astype(np.float32)[:, :, None]
+    power = np.matmul(np.cos(phase), amplitude) ** 2 + np.matmul(np.sin(phase), amplitude) ** 2
+    power = power[..., 0]
     nearest = np.rint(slopes * ((_SLOPES - 1) / length)).astype(np.int32)
     total = np.zeros(len(waves), dtype=np.float32)
     for ray in range(len(directions)):
@@ -199,22 +204,35 @@ def packets(
     radii = np.asarray(profiles.nodes)[None] * distance[:, None]
     directions = positions / distance[:, None]
     places = (radii[..., None] * directions[:, None] + box) / (2 * box / layout.cells)
+    places = places.astype(np.float32)
     known = np.asarray(profiles.share * profiles.stars.weight * profiles.about_mean)
-    steps = np.asarray(profiles.steps) * np.sqrt(known)[:, None]
+    steps = (np.asarray(profiles.steps) * np.sqrt(known)[:, None]).astype(np.float32)
     waves = _local_waves(layout, prior.half_widths)
-    found = np.zeros((*layout.windows, len(waves)), dtype=np.float32)
-    for number in np.ndindex(*layout.windows):
-        weight = 1.0
+    carried = np.sum((waves * box / (np.pi * np.asarray(prior.order))) ** 2, axis=1) <= _CARRIED
+    numbers = list(np.ndindex(*layout.windows))
+    chances = generator.spawn(len(numbers))
+    along = [
+        [
+            layout.weight(a, np.mod(places[..., a] - n * step, layout.cells[a]))
+            for n in range(layout.windows[a])
+        ]
+        for a, step in enumerate(layout.steps)
+    ]
+
+    def look(number: tuple[int, ...], chance: np.random.Generator) -> np.ndarray:
+        amplitude = steps
         for axis, n in enumerate(number):
-            place = np.mod(places[..., axis] - n * layout.steps[axis], layout.cells[axis])
-            weight = weight * layout.weight(axis, place)
-        amplitude = (steps * weight).astype(np.float32)
+            amplitude = amplitude * along[axis][n]
         crossing = np.flatnonzero(amplitude.any(axis=1))
-        if len(crossing) == 0:
-            continue
-        some = generator.permutation(crossing)[:_MOST_RAYS]
-        seen = _seen(waves, directions[some], radii[some], amplitude[some])
-        found[number] = seen * (len(crossing) / len(some))
+        seen = np.zeros(len(waves), dtype=np.float32)
+        if len(crossing):
+            some = chance.permutation(crossing)[:_MOST_RAYS]
+            found = _seen(waves[carried], directions[some], radii[some], amplitude[some])
+            seen[carried] = found * (len(crossing) / len(some))
+        return seen
+
+    found = np.stack(list(ray_pool().map(look, numbers, chances)))
+    found = found.reshape(*layout.windows, -1)
     cells = float(np.prod(layout.cells))
     seen = _prior_variance(prior, waves) * found * (cells / 2 / np.sum(window**2))
     shape = (*layout.windows, *layout.reach[:-1], layout.reach[-1] // 2 + 1)

@@ -143,6 +143,10 @@ class ConstantMeanPrior(eqx.Module):
         """A constant."""
         return ConstantMean(self.ln_density + self.std * xi["mean"])
 
+    def raised(self, xi: Xi, amount: Float[Array, ""]) -> Xi:
+        """xi of a mean that is higher by an amount."""
+        return {"mean": xi["mean"] + amount / self.std}
+
     def whiten(self, field: ConstantMean) -> Xi:
         """xi of a mean."""
         return {"mean": (field.ln_density - self.ln_density) / self.std}
@@ -178,6 +182,10 @@ class VerticalMeanPrior(eqx.Module):
         walk = plane + self.step_std * jnp.cumsum(xi["steps"])
         values = jnp.concatenate([plane[None], walk])
         return VerticalMean(self.knots, values, self.offset + self.offset_std * xi["offset"])
+
+    def raised(self, xi: Xi, amount: Float[Array, ""]) -> Xi:
+        """xi of a profile that is higher everywhere by an amount."""
+        return {**xi, "plane": xi["plane"] + amount / self.std}
 
     def whiten(self, field: VerticalMean) -> Xi:
         """xi of a profile with these knots."""
