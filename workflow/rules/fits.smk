@@ -21,6 +21,8 @@ rule fit:
         f"{RESULTS}/logs/fit-{{fit}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/fit-{{fit}}.tsv"
+    # the chain of fits is the longest way through a run: maps and scores can wait
+    priority: 10
     threads: 2
     resources:
         mem_mb=8000,

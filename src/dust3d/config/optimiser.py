@@ -94,7 +94,7 @@ class Newton(Section):
         description="Of `iterative`: the longest modes whose metric its preconditioner inverts.",
     )
     share: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.1,
+        default=0.05,
         description="Of `iterative`: a step is solved for once the last iterations add less than "
         "this part of its gain.",
     )
