@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dust3d.inference.batches import Batches, NodeSightlines, rows_in_order
 from dust3d.inference.settings import FitSettings
 from dust3d.observations import Observations
 
@@ -58,3 +59,9 @@ def white(like: Any, seed: int = 0, size: float = 0.5) -> Any:
     return jax.tree.map(
         lambda a: jnp.asarray(size * generator.standard_normal(a.shape), a.dtype), like
     )
+
+
+def exact_batches(stars: Observations, *, nodes: int, batch: int) -> Batches:
+    """Stars in batches, with exact rays in float64."""
+    rows, dtype = rows_in_order(len(stars), batch), jnp.dtype("float64")
+    return Batches(NodeSightlines(stars.positions, rows, nodes, dtype), stars, rows, dtype)

@@ -7,9 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dust3d.errors import FitError
+
 Vector = Float[Array, " p"]
 
 _WINDOW = 10
+# a small gain may only be late: what the preconditioner does not see takes a while
+_PATIENCE = 30
 
 
 class Solution(NamedTuple):
@@ -59,6 +63,11 @@ def solve(
         Gains below this need not be known better than to this part of it.
     most
         Iterations at most.
+
+    Raises
+    ------
+    FitError
+        If M or its approximate inverse is not positive where the solution begins.
     """
     x, rest = jnp.zeros_like(right), right
     shaped = precondition(rest)
@@ -69,13 +78,19 @@ def solve(
         curvature = float(jnp.vdot(direction, image))
         # rounding has eaten what was left
         if not (np.isfinite(curvature) and curvature > 0 and power > 0):
+            if not gains and jnp.any(right != 0):
+                raise FitError(
+                    "a Newton step cannot be solved for: its metric, or the approximate inverse, "
+                    "is not positive in this precision; set optimiser.precision: float64"
+                )
             break
         length = power / curvature
         x, rest = x + length * direction, rest - length * image
         gains.append(0.5 * length * power)
-        if number >= _WINDOW and sum(gains[-_WINDOW:]) < share * max(sum(gains), enough):
+        fewest = _WINDOW if sum(gains) >= enough else _PATIENCE
+        if number >= fewest and sum(gains[-_WINDOW:]) < share * max(sum(gains), enough):
             break
         shaped = precondition(rest)
         before, power = power, float(jnp.vdot(rest, shaped))
         direction = shaped + (power / before) * direction
-    return Solution(x, sum(gains), sum(gains[-_WINDOW:]), len(gains))
+    return Solution(x, sum(gains, 0.0), sum(gains[-_WINDOW:], 0.0), len(gains))

@@ -4,7 +4,6 @@ It is formed from a sample of the stars, which stands for all: the few hundred s
 parameter that there are would say the same.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -14,13 +13,14 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from dust3d.errors import FitError
 from dust3d.inference.prior import FourierPrior, Xi
 from dust3d.inference.profiles import CHUNK, Profiles, points_on
 from dust3d.inference.target import Target
 from dust3d.transforms import separable
 
 # of the diagonal: rounding in single precision must not make the block indefinite
-_JITTER = 3e-6
+_JITTERS = (3e-6, 3e-5, 3e-4, 3e-3)
 
 
 def split(xi: Xi, low: int) -> tuple[Float[Array, " p"], Any, tuple[Array, Array]]:
@@ -108,52 +108,66 @@ def low_modes(target: Target, xi: Xi, profiles: Profiles, low: int) -> LowModes:
         Rays of a sample of stars.
     low
         How many modes.
+
+    Raises
+    ------
+    FitError
+        If rounding makes the block indefinite.
     """
+    rest = {"mean": xi["field"]["mean"], "likelihood": xi["likelihood"]}
+    for jitter in _JITTERS:
+        block = LowModes(*_factor(target, rest, profiles, low, jnp.asarray(jitter)))
+        if bool(jnp.all(jnp.isfinite(block.factor))):
+            return block
+    raise FitError(
+        "the metric of the longest waves is not positive in this precision; set "
+        "optimiser.precision: float64, or look for stars with absurd errors"
+    )
+
+
+def _chunk_block(target: Target, rest: Any, some: Profiles, low: int) -> Float[Array, "p p"]:
+    """What a chunk of the sample adds to the block."""
     parts = target.prior.parts
     prior: FourierPrior = parts["varying"]
-    modes = prior.modes[:low]
-    rest = {"mean": xi["field"]["mean"], "likelihood": xi["likelihood"]}
     flat, unravel = ravel_pytree(rest)
+    points = points_on(some.positions, some.nodes)
+    before = parts["mean"].field(rest["mean"]).at(points)
 
-    def chunk_of(some: Profiles) -> Float[Array, "p p"]:
-        points = points_on(some.positions, some.nodes)
-        before = parts["mean"].field(rest["mean"]).at(points)
+    def outputs(flat):
+        here = unravel(flat)
+        change = parts["mean"].field(here["mean"]).at(points) - before
+        ratio = jnp.exp(change).reshape(some.steps.shape)
+        first = jnp.sum(some.steps * ratio, axis=1)
+        second = jnp.sum(some.steps * some.density * ratio**2, axis=1)
+        nuisance = target.likelihood.nuisance(here["likelihood"])
+        return target.likelihood.moments(nuisance, first, second, some.stars)
 
-        def outputs(flat):
-            here = unravel(flat)
-            change = parts["mean"].field(here["mean"]).at(points) - before
-            ratio = jnp.exp(change).reshape(some.steps.shape)
-            first = jnp.sum(some.steps * ratio, axis=1)
-            second = jnp.sum(some.steps * some.density * ratio**2, axis=1)
-            nuisance = target.likelihood.nuisance(here["likelihood"])
-            return target.likelihood.moments(nuisance, first, second, some.stars)
-
-        by_mean, by_variance = jax.jacfwd(outputs)(flat)
-        columns = _mode_columns(prior, modes, some.positions, some.nodes, some.steps)
-        left = jnp.concatenate([columns, by_mean], axis=1)
-        left = left * jnp.sqrt(some.stars.weight * some.about_mean)[:, None]
-        right = by_variance * jnp.sqrt(some.stars.weight * some.about_variance)[:, None]
-        block = left.T @ left
-        corner = slice(columns.shape[1], None)
-        return block.at[corner, corner].add(right.T @ right)
-
-    factor, scale = _factor(chunk_of, profiles, 2 * low + flat.size)
-    return LowModes(factor, scale)
+    by_mean, by_variance = jax.jacfwd(outputs)(flat)
+    columns = _mode_columns(prior, prior.modes[:low], some.positions, some.nodes, some.steps)
+    left = jnp.concatenate([columns, by_mean], axis=1)
+    left = left * jnp.sqrt(some.stars.weight * some.about_mean)[:, None]
+    right = by_variance * jnp.sqrt(some.stars.weight * some.about_variance)[:, None]
+    corner = slice(columns.shape[1], None)
+    return (left.T @ left).at[corner, corner].add(right.T @ right)
 
 
+# all that changes from step to step is an argument: a step later nothing is compiled again
 @eqx.filter_jit
 def _factor(
-    chunk_of: Callable[[Profiles], Array], profiles: Profiles, size: int
+    target: Target, rest: Any, profiles: Profiles, low: int, jitter: Float[Array, ""]
 ) -> tuple[Array, Array]:
     """The sum over chunks of stars, with the prior's 1 on the diagonal, and its factor."""
     alike = profiles._replace(nodes=None, share=None)
     chunks = jax.tree.map(lambda a: a.reshape(-1, CHUNK, *a.shape[1:]), alike)
 
     def add(total: Array, some: Any) -> tuple[Array, None]:
-        return total + chunk_of(some._replace(nodes=profiles.nodes, share=profiles.share)), None
+        some = some._replace(nodes=profiles.nodes, share=profiles.share)
+        return total + _chunk_block(target, rest, some, low), None
 
+    size = 2 * low + sum(leaf.size for leaf in jax.tree.leaves(rest))
     block, _ = jax.lax.scan(add, jnp.zeros((size, size), profiles.steps.dtype), chunks)
     block = profiles.share * block + jnp.eye(size, dtype=block.dtype)
     scale = 1 / jnp.sqrt(jnp.diag(block))
-    block = block * scale * scale[:, None] + _JITTER * jnp.eye(size, dtype=block.dtype)
-    return jnp.linalg.cholesky(block), scale
+    block = block * scale * scale[:, None]
+    more = jnp.eye(size, dtype=block.dtype) * jitter.astype(block.dtype)
+    return jnp.linalg.cholesky(block + more), scale

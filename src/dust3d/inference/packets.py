@@ -12,6 +12,7 @@ the exact value for each packet, from a sample of the rays that cross the window
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import equinox as eqx
 import jax
@@ -20,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.ndimage import gaussian_filter
 
-from dust3d.fields.modes import wavenumbers
+from dust3d.fields.modes import fourier_modes, wavenumbers
 from dust3d.inference.prior import FourierPrior
 from dust3d.inference.profiles import Profiles
 from dust3d.rays.grid import fast_size
@@ -138,6 +139,12 @@ class Packets(eqx.Module):
         return _adjoint(to_grid, cos, sin, self.layout.paste(parts))
 
 
+# one object for all packets of a fit, so that what was compiled for one serves them all
+@lru_cache(maxsize=4)
+def _transform(order: tuple[int, ...], ball: bool, cells: tuple[int, ...]) -> GridTransform:
+    return grid_transform(fourier_modes(order, ball), cells)
+
+
 def _adjoint(to_grid, cos, sin, grid) -> tuple[Array, Array]:
     """Modes of a grid, so that modes of what `to_grid` makes are the modes themselves."""
     back = jax.linear_transpose(to_grid, cos, sin)(grid)
@@ -238,7 +245,7 @@ def packets(
     shape = (*layout.windows, *layout.reach[:-1], layout.reach[-1] // 2 + 1)
     dtype = profiles.steps.dtype
     return Packets(
-        grid_transform(prior.modes, layout.cells),
+        _transform(prior.order, prior.ball, layout.cells),
         layout,
         jnp.asarray(_damped(layout, window, _information(layout, box, profiles), seen), dtype),
         jnp.asarray((1 / (1 + seen)).reshape(shape), dtype),
