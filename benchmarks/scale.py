@@ -3,9 +3,10 @@
     python benchmarks/scale.py --stars 10000000
 
 Fits the stars and twice as many, each in a process of its own, in a box of half-widths
-[10, 10, 2] kpc at order [20, 20, 4], and holds the larger one to 2.1 times the time and to no
-more memory. Extinctions come from a density whose integrals are known, and tables are written in
-chunks. The result goes to results/bench/scale.json.
+[10, 10, 2] kpc at order [20, 20, 4], and holds the larger one to 2.1 times the time (of the
+processor: that of the clock says little on a shared machine) and to no more memory. Extinctions
+come from a density whose integrals are known, and tables are written in chunks. The result goes to
+results/bench/scale.json.
 """
 
 import argparse
@@ -37,6 +38,7 @@ WAVES = np.array([[1, 0, 0], [2, 1, 0], [1, -3, 1], [4, 2, -1], [6, -5, 1], [9, 
 AMPLITUDES = np.array([0.25, 0.2, 0.15, 0.12, 0.1, 0.08])
 # what the C library keeps of freed memory wavers by some percent
 MOST_TIME, MOST_MEMORY = 2.1, 1.1
+RATIOS = ("seconds", "cpu_seconds", "peak_gib")
 
 
 def extinctions(positions: np.ndarray) -> np.ndarray:
@@ -119,7 +121,7 @@ def one(arguments: argparse.Namespace) -> None:
         seed=17,
         source="benchmark",
     )
-    seconds = time.monotonic() - started
+    seconds, used = time.monotonic() - started, time.process_time()
     summary = json.loads((folder / str(arguments.stars) / "fit.json").read_text())
     row = {
         "stars": arguments.stars,
@@ -127,6 +129,7 @@ def one(arguments: argparse.Namespace) -> None:
         "epochs": arguments.epochs,
         "batch": arguments.batch,
         "seconds": seconds,
+        "cpu_seconds": used,
         "peak_gib": runtime.peak_resident_bytes() / 2**30,
         "ray_error_sigma_p99": summary["rays"]["error_sigma_p99"],
         "cost": summary["cost"],
@@ -166,13 +169,13 @@ def main() -> None:
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
     rows = [measure(number, arguments) for number in (arguments.stars, 2 * arguments.stars)]
-    ratios = {key: rows[1][key] / rows[0][key] for key in ("seconds", "peak_gib")}
+    ratios = {key: rows[1][key] / rows[0][key] for key in RATIOS}
     write_json(arguments.output, {"cores": runtime.cores(), "rows": rows, "ratios": ratios})
     json.dump({"rows": rows, "ratios": ratios}, sys.stdout, indent=1)
     limit = arguments.memory_gb * 1e9 / 2**30
     if max(row["peak_gib"] for row in rows) > limit:
         raise FitError(f"more than {limit:.2f} GiB were held; see {arguments.output}")
-    if ratios["seconds"] > MOST_TIME or ratios["peak_gib"] > MOST_MEMORY:
+    if ratios["cpu_seconds"] > MOST_TIME or ratios["peak_gib"] > MOST_MEMORY:
         raise FitError(f"twice the stars cost {ratios}: more than they may")
 
 
