@@ -1,17 +1,19 @@
 # make demo    install, run the demo, write its report
 # make test    install, run every check
+# make bench   install, measure everything
 # PYTHON=...   the Python to install with (3.11 or newer); CONFIG=... the run of `make report`
 
 CONFIG ?= config/config.yaml
 CORES ?= all
 WORKERS ?= 2
+BENCH ?= rays queries crossmatch devices scale original
 PYTHON ?=
 export PYTHON
 
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo report unlock data test test-slow lint docs-config clean
+.PHONY: help venv demo report unlock data test test-slow bench bench-nifty lint docs-config clean
 
 help:
 	@echo "make demo                  install, run the demo, write its report"
@@ -20,6 +22,8 @@ help:
 	@echo "make data                  fill data/ with the real catalogues"
 	@echo "make test                  every check; make test-slow: the long ones"
 	@echo "make lint                  style and types only"
+	@echo "make bench                 every benchmark; BENCH=\"rays queries\": some of them"
+	@echo "make bench-nifty RUN=DIR   NIFTy.re (GPL, installed for this) on the stars of a run"
 	@echo "make docs-config           write config/README.md from the models"
 	@echo "make clean                 remove .venv and caches; results and data stay"
 
@@ -56,6 +60,21 @@ test: lint
 
 test-slow: venv
 	@$(IN_VENV) python -m pytest -m slow
+
+# what is compared with is installed beside the rest, at versions that go with it
+install = PIP_CONSTRAINT="constraints.txt benchmarks/constraints.txt" \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check
+
+bench: venv
+	@.venv/bin/python -c 'import finufft' 2>/dev/null || \
+		PIP_BUILD_CONSTRAINT=constraints.txt $(install) --editable '.[bench]'
+	@set -e; for name in $(BENCH); do \
+		echo "dust3d: benchmarks/$$name.py"; $(IN_VENV) python "benchmarks/$$name.py"; \
+		if [ "$$name" = rays ]; then $(IN_VENV) python benchmarks/figure.py; fi; done
+
+bench-nifty: venv
+	@.venv/bin/python -c 'import nifty.re' 2>/dev/null || $(install) nifty
+	@$(IN_VENV) python benchmarks/nifty_re.py $(if $(RUN),"$(RUN)")
 
 docs-config: venv
 	@$(IN_VENV) dust3d config-docs

@@ -18,26 +18,25 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+from peers import Nodes, PlainFinufft
+from ray_experiment import Experiment, Fit
 
 from dust3d import runtime
+from dust3d.fields.modes import fourier_modes
 from dust3d.files import write_json
-from dust3d.keys import generator_for
 from dust3d.progress import logger
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 ORDERS = ((10, 10, 2), (20, 20, 4), (40, 40, 8))
 METHODS = ("production", "exact", "separable", "diffrax", "direct", "finufft")
 STARS, ALL_STARS = 4096, 131_072
-SIGMA_MAG, EXTENT = 0.1, 0.8
-SEED = 17
 # products of stars and modes that one gradient of the slow ways may take
-MOST_PRODUCTS = {"direct": 3.4e6, "diffrax": 1.7e6}
+MOST_PRODUCTS = {"direct": 3.4e6, "diffrax": 4.3e5}
+MOST_REFINEMENTS = 3
 # a scheme's spectrum, ln rho, rho and sharpened rho, there and back, in single precision
 GRID_BYTES_PER_VOXEL = 8 * 4
 
@@ -59,172 +58,6 @@ class Case:
         self.seconds.append(time.perf_counter() - started)
 
 
-class Experiment:
-    """Stars, a field to take gradients at, and the truth about both, at one order.
-
-    Parameters
-    ----------
-    order
-        Of the field.
-    stars
-        How many most ways see.
-    all_stars
-        How many production rays see besides.
-    kernel, oversampling
-        Of production rays; none: as in config/original.yaml.
-    """
-
-    def __init__(
-        self,
-        order: Sequence[int],
-        stars: int,
-        all_stars: int,
-        kernel: str | None = None,
-        oversampling: float | None = None,
-    ):
-        from dust3d.observations import Observations
-        from dust3d.rays import nodes
-        from dust3d.transforms.nonuniform import Evaluator
-
-        self.order, self.stars = tuple(order), stars
-        self._content = yaml.safe_load((REPOSITORY / "config" / "original.yaml").read_text())
-        self._content["fits"] = {"fourier": {"orders": [list(order)]}}
-        self._content["prior"].pop("std_scale_kpc")
-        self._content["likelihood"] = {"error_inflation": {"median": 1.0, "fit": False}}
-        chosen = {"kernel": kernel, "oversampling": oversampling}
-        given = {key: value for key, value in chosen.items() if value is not None}
-        self._content["rays"]["production"] |= given
-        self.box = tuple(self._content["box"]["half_widths_kpc"])
-        self.field, truth = self._draw(SEED + 1), self._draw(SEED)
-        generator = generator_for(SEED, "benchmark: stars")
-        positions = generator.uniform(-EXTENT, EXTENT, (all_stars, 3)) * np.asarray(self.box)
-        settings = self.settings("exact")
-        self.nodes = settings.first_nodes(float(np.linalg.norm(positions, axis=1).max()))
-        extinction = nodes.extinctions(truth, positions, self.nodes, Evaluator(accuracy=1e-5))
-        extinction += generator.normal(0, SIGMA_MAG, all_stars)
-        sigma, classes = np.full(all_stars, SIGMA_MAG), np.zeros(all_stars, np.int64)
-        self.observations = Observations(positions, extinction, sigma, classes, ("A",))
-        self._references: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def _draw(self, seed: int):
-        from dust3d.config.base import Box
-        from dust3d.config.mock import FourierTruth
-        from dust3d.mock.truths import draw_truth
-
-        given = self._content["mock"]["truth"] | {"order": list(self.order)}
-        return draw_truth(FourierTruth(**given), Box(half_widths_kpc=self.box), seed)
-
-    def settings(self, method: str, precision: str = "float32", **exact: Any):
-        """Those of a fit by one way; `exact` as the section `rays.exact`."""
-        from dust3d.config import run as config
-        from dust3d.inference.settings import FitSettings
-
-        rays = self._content["rays"] | {"method": method, "exact": exact}
-        optimiser = self._content["optimiser"] | {"precision": precision}
-        parsed = config.parse(self._content | {"rays": rays, "optimiser": optimiser})
-        name = "fourier-" + "x".join(map(str, self.order))
-        return FitSettings.parse(parsed.fit_settings(name))
-
-    def target(self, dtype: Any):
-        """The posterior, and the whitened parameters of the field."""
-        import jax
-
-        from dust3d.inference.build import target_for
-
-        target = target_for(self.settings("exact"), 1, SEED, dtype)
-        mean, series = self.field.parts
-        parts = target.prior.parts
-        white = {"varying": parts["varying"].whiten(series), "mean": parts["mean"].whiten(mean)}
-        xi = {"field": white, "likelihood": target.likelihood.start()}
-        return target, jax.tree.map(lambda leaf: leaf.astype(dtype), xi)
-
-    def first(self, stars: int):
-        """The first of the stars."""
-        return self.observations.take(np.arange(stars))
-
-    def reference(self, stars: int) -> tuple[np.ndarray, np.ndarray]:
-        """Extinctions and gradient: double precision, separable, twice the usual nodes."""
-        if stars not in self._references:
-            settings = self.settings(
-                "exact", "float64", nodes=2 * self.nodes, evaluator="separable"
-            )
-            fit = Fit(self, settings, stars)
-            self._references[stars] = (fit.extinctions(), fit.gradient())
-        return self._references[stars]
-
-    def errors(self, stars: int, extinctions: np.ndarray, gradient: np.ndarray) -> dict[str, float]:
-        """99th percentile of |A - A_ref| [sigma], and relative L2 of the gradient's error."""
-        exact, by_exact = self.reference(stars)
-        return {
-            "value_error": float(np.percentile(np.abs(extinctions - exact), 99) / SIGMA_MAG),
-            "gradient_error": float(np.linalg.norm(gradient - by_exact) / np.linalg.norm(by_exact)),
-        }
-
-
-class Fit:
-    """One value and gradient as a fit computes it, all stars in one batch.
-
-    Parameters
-    ----------
-    experiment
-        Stars and field.
-    settings
-        Of the fit.
-    stars
-        How many of them.
-    direct
-        Whether modes are summed one by one.
-    """
-
-    def __init__(self, experiment: Experiment, settings: Any, stars: int, direct: bool = False):
-        import equinox as eqx
-        import jax
-        from peers import DirectPrior
-
-        from dust3d.inference.batches import rows_in_order
-        from dust3d.inference.build import batches_for
-        from dust3d.inference.choice import choose_rays
-
-        observations = experiment.first(stars)
-        options = {}
-        if settings.ray_method == "production":
-            options["choice"] = choose_rays(settings, observations, batches=1, seed=SEED)
-        started = time.perf_counter()
-        self.batches = batches_for(settings, observations, rows_in_order(stars, stars), **options)
-        self.setup_seconds = time.perf_counter() - started
-        self.settings, self.options = settings, options
-        target, self._xi = experiment.target(settings.dtype)
-        if direct:
-            target = replace(target, prior=DirectPrior(target.prior))
-        self._arguments = self.batches.at(0)
-
-        @eqx.filter_jit
-        def value_and_gradient(xi, *some):
-            return jax.value_and_grad(target.log_likelihood)(xi, *some)
-
-        @eqx.filter_jit
-        def moments(xi, rays, batch):
-            return rays.moments(target.prior.field(xi["field"]), batch, False)[0]
-
-        self._value_and_gradient, self._moments = value_and_gradient, moments
-
-    def step(self) -> Any:
-        """ln p of all stars, and its gradient."""
-        import jax
-
-        return jax.block_until_ready(self._value_and_gradient(self._xi, *self._arguments))
-
-    def extinctions(self) -> np.ndarray:
-        """A [mag] of all stars."""
-        rays, batch, _ = self._arguments
-        return np.asarray(self._moments(self._xi, rays, batch))
-
-    def gradient(self) -> np.ndarray:
-        """That in all coefficients of the series."""
-        series = self.step()[1]["field"]["varying"]
-        return np.concatenate([series["cos"], series["sin"]]).astype(np.float64)
-
-
 class Copy:
     """A plain copy of so many bytes, the cores sharing it."""
 
@@ -241,8 +74,6 @@ class Copy:
 
 def fewer(experiment: Experiment, method: str) -> int:
     """Stars that a slow way can see in seconds."""
-    from dust3d.fields.modes import fourier_modes
-
     most = MOST_PRODUCTS.get(method, np.inf) / len(fourier_modes(experiment.order))
     return int(min(experiment.stars, max(most, 1)))
 
@@ -267,6 +98,7 @@ def rays_known(fit: Fit) -> dict[str, Any]:
     return {
         "kernel": kernel,
         "oversampling": oversampling,
+        "refinements": fit.options["refinements"],
         "grids": [list(grid.cells) for grid in rays.scheme.grids],
         "entries_per_star": sum(b.nnz for b in blocks) / stars,
         "bytes_per_star": held / stars,
@@ -278,43 +110,66 @@ def rays_known(fit: Fit) -> dict[str, Any]:
 
 def cases(experiment: Experiment, methods: Sequence[str]) -> list[Case]:
     """All that takes turns at one order; each has run once, and its errors are known."""
-    made = []
+    made, stars = [], experiment.stars
 
-    def add(method: str, settings: Any, stars: int, known: Callable[[Fit], dict[str, Any]]):
-        fit = Fit(experiment, settings, stars, direct=method in ("direct", "diffrax"))
-        checked = min(stars, experiment.stars)
-        some = fit if checked == stars else Fit(experiment, settings, checked)
-        found = experiment.errors(checked, some.extinctions(), some.gradient())
-        fit.step()
-        made.append(Case(method, stars, fit.step, found | {"error_stars": checked} | known(fit)))
-        logger.info("%s: %s with %d stars: %s", experiment.order, method, stars, found)
+    def add(method: str, fit: Fit, known: dict[str, Any]) -> None:
+        found = experiment.errors(fit.batches.number, fit.extinctions(), fit.gradient())
+        logger.info("%s: %s with %d stars: %s", experiment.order, method, fit.batches.number, found)
+        made.append(Case(method, fit.batches.number, fit.step, found | known))
 
-    stars = experiment.stars
     exact = experiment.settings("exact")
     if "production" in methods:
-        for number in dict.fromkeys((stars, len(experiment.observations))):
-            add("production", experiment.settings("production"), number, rays_known)
-            plain = Copy(made[-1].known["ray_bytes"])
-            plain()
-            made.append(Case("copy", number, plain, {"bytes": plain.bytes}))
+        made += production_cases(experiment)
     if "exact" in methods:
-        add("exact", exact, stars, nodes_known)
+        fit = Fit(experiment, exact, stars)
+        add("exact", fit, nodes_known(fit))
     if "separable" in methods:
-        add("separable", experiment.settings("exact", evaluator="separable"), stars, nodes_known)
+        fit = Fit(experiment, experiment.settings("exact", evaluator="separable"), stars)
+        add("separable", fit, nodes_known(fit))
     if "diffrax" in methods:
         settings, number = experiment.settings("reference"), fewer(experiment, "diffrax")
-        add("diffrax", settings, number, lambda fit: fit.settings.rays.reference.model_dump())
+        fit = Fit(experiment, settings, number, direct=True)
+        add("diffrax", fit, settings.rays.reference.model_dump())
     if "direct" in methods:
-        add("direct", exact, fewer(experiment, "direct"), nodes_known)
+        fit = Fit(experiment, exact, fewer(experiment, "direct"), direct=True)
+        add("direct", fit, nodes_known(fit))
     if "finufft" in methods:
         made += finufft_cases(experiment, Fit(experiment, exact, stars))
     return made
 
 
+def production_cases(experiment: Experiment) -> list[Case]:
+    """Production rays, made finer as a fit would, to some stars and to all; copies of their R.
+
+    Errors are those for some of the stars, which all have the same kind of rays.
+    """
+    settings, stars = experiment.settings("production"), experiment.stars
+    limit, made = settings.rays.production.max_error_sigma, []
+    for refinements in range(MOST_REFINEMENTS + 1):
+        fit = Fit(experiment, settings, stars, refinements=refinements)
+        found = experiment.errors(stars, fit.extinctions(), fit.gradient())
+        logger.info("%s: production rays refined %d x: %s", experiment.order, refinements, found)
+        if found["value_error"] <= limit:
+            break
+    fits = [fit]
+    if len(experiment.observations) > stars:
+        everything = len(experiment.observations)
+        fits.append(Fit(experiment, settings, everything, refinements=refinements))
+    for fit in fits:
+        known = rays_known(fit)
+        plain = Copy(known["ray_bytes"])
+        plain()
+        fit.step()
+        number = fit.batches.number
+        made += [
+            Case("production", number, fit.step, found | {"error_stars": stars} | known),
+            Case("copy", number, plain),
+        ]
+    return made
+
+
 def finufft_cases(experiment: Experiment, fit: Fit) -> list[Case]:
     """FINUFFT's transforms alone, and with the points sorted each time."""
-    from peers import Nodes, PlainFinufft
-
     stars, (mean, series) = fit.batches.number, experiment.field.parts
     accuracy = fit.settings.rays.exact.transform_accuracy
     plain = PlainFinufft(Nodes.of(fit.batches.rays), series, accuracy)
@@ -325,7 +180,7 @@ def finufft_cases(experiment: Experiment, fit: Fit) -> list[Case]:
     scales = np.tile(np.asarray(target.prior.parts["varying"].scales), 2)
     errors = experiment.errors(stars, found, scales * by_coefficient)
     logger.info("%s: finufft with %d stars: %s", experiment.order, stars, errors)
-    known = errors | {"error_stars": stars} | nodes_known(fit)
+    known = errors | nodes_known(fit)
     plain.transforms(), plain.transforms_and_plans()
     return [
         Case("finufft", stars, plain.transforms, known),
