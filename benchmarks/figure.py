@@ -46,7 +46,7 @@ def _name(order: Sequence[int]) -> str:
 @styled
 def rays_figure(rows: Sequence[dict[str, Any]]):
     """Time and errors against the order; all stars and 4 096 are two lines of one method."""
-    grid = Grid([2.55] * 3, [2.9], left=0.62, right=0.1, top=0.95, bottom=0.5, gap_x=0.72)
+    grid = Grid([2.55] * 3, [2.9], left=0.62, right=0.1, top=0.78, bottom=0.5, gap_x=0.8)
     orders = sorted({tuple(row["order"]) for row in rows})
     place = {order: i for i, order in enumerate(orders)}
     most = max(row["stars"] for row in rows)
