@@ -62,7 +62,8 @@ def test_it_stops_when_little_is_added_and_says_how_much(system):
 def test_gains_below_what_is_asked_for_need_not_be_known_well(system):
     strict = solved(system, share=0.01)
     loose = solved(system, share=0.01, enough=100 * strict.gain)
-    assert loose.products == 11 < strict.products
+    # nor are they believed at once
+    assert loose.products == 31 < strict.products
 
 
 def test_no_more_products_than_allowed(system):

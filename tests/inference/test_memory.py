@@ -60,6 +60,19 @@ def test_newton_steps_cost_a_dense_block():
     load = replace(LOAD, block=2000)
     assert peak_bytes(load, streamed=True, held=0.0)["newton"] > 4 * 2000**2 * 4
     assert peak_bytes(LOAD, streamed=True, held=0.0)["newton"] == 0
+    # four numbers of each star are kept from product to product
+    twice = peak_bytes(replace(load, stars=2_000_000), streamed=True, held=0.0)
+    more = twice["newton"] - peak_bytes(load, streamed=True, held=0.0)["newton"]
+    assert more == 1e6 * 4 * 4
+
+
+def test_a_dense_metric_that_would_not_fit_is_refused():
+    load = replace(LOAD, stars=1000, heldout=100, block=2000, dense=30_000)
+    assert peak_bytes(load, streamed=False, held=0.0)["newton"] > 3 * 8 * 30_000**2
+    with pytest.raises(FitError, match=r"most of it: newton.*method: iterative"):
+        Budget(False, 4.0, held=0.5 * GB).plan("fit", load)
+    # streamed stars are never seen by a dense metric
+    assert Budget(True, 4.0, held=0.5 * GB).plan("fit", load)
 
 
 def test_a_higher_order_has_longer_rows_and_more_of_all_in_a_box():

@@ -66,7 +66,7 @@ def test_the_gradient_is_a_finite_difference():
     for _ in range(3):
         direction = generator.standard_normal(flat.size)
         up, down = (products.log_posterior(flat + s * step * direction) for s in (1, -1))
-        norm = np.linalg.norm(gradient) * np.linalg.norm(direction)
+        norm = float(np.linalg.norm(gradient) * np.linalg.norm(direction))
         assert (up - down) / (2 * step) == pytest.approx(gradient @ direction, abs=1e-7 * norm)
 
 

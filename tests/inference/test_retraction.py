@@ -8,6 +8,7 @@ from jax.flatten_util import ravel_pytree
 from tests.inference.small import fit_settings, white
 
 from dust3d.inference.build import target_for
+from dust3d.inference.prior import SumPrior
 from dust3d.inference.retraction import bent
 
 FLOAT = jnp.dtype("float64")
@@ -17,7 +18,9 @@ PLACES = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (200, 3)) * (1.0, 0
 
 def prior_of(order=(2, 2, 1), box=(1.0, 0.8, 0.4), prior=None):
     settings = fit_settings(order, box, prior={"std": 1.0} | (prior or {}))
-    return target_for(settings, 2, 1, FLOAT).prior
+    prior = target_for(settings, 2, 1, FLOAT).prior
+    assert isinstance(prior, SumPrior)
+    return prior
 
 
 def moved(xi, direction, length):

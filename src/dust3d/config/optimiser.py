@@ -89,8 +89,9 @@ class Newton(Section):
     dense_entries: Count = Field(
         default=20_000_000, description="Most parameters x stars for which `auto` takes `dense`."
     )
-    block_parameters: Count = Field(
+    block_parameters: int = Field(
         default=2800,
+        ge=2,
         description="Of `iterative`: the longest modes whose metric its preconditioner inverts.",
     )
     share: Annotated[float, Field(gt=0, lt=1)] = Field(

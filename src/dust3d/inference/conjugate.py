@@ -60,7 +60,8 @@ def solve(
     share
         Stop when the last ten iterations add less than this part of the gain.
     enough
-        Gains below this need not be known better than to this part of it.
+        Gains below this need not be known better than to this part of it, but are believed only
+        after some thirty iterations.
     most
         Iterations at most.
 

@@ -15,6 +15,7 @@ import scipy.linalg as sl
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
+from dust3d.config.optimiser import Newton
 from dust3d.inference.batches import NodeSightlines, stars_of
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.newton import Uphill
@@ -24,6 +25,13 @@ from dust3d.observations import Observations
 from dust3d.rays import nodes as exact
 
 _BYTES_PER_CHUNK = 1 << 28
+
+
+def is_dense(newton: Newton, parameters: int, stars: int) -> bool:
+    """Whether Newton steps are solved for with a dense matrix."""
+    if newton.method != "auto":
+        return newton.method == "dense"
+    return parameters <= newton.dense_parameters and parameters * stars <= newton.dense_entries
 
 
 class DenseProblem:

@@ -19,6 +19,7 @@ from dust3d.inference.batches import (
 )
 from dust3d.inference.build import batches_for, sightlines_for
 from dust3d.inference.choice import choose_rays
+from dust3d.inference.dense import is_dense
 from dust3d.inference.devices import on_host, shares, star_mesh
 from dust3d.inference.memory import GB, Budget, Load
 from dust3d.inference.settings import Choice, FitSettings
@@ -251,7 +252,8 @@ class Feed:
             nodes = settings.first_nodes(self.train.reach_kpc, options.get("order"))
             nodes *= 2 ** options.get("refinements", 0)
         parameters = self._size_of(options.get("order"))
-        climbs = settings.fourier is not None and settings.optimiser.newton.max_steps > 0
+        climbs, newton = settings.climbs, settings.optimiser.newton
+        dense = climbs and is_dense(newton, parameters, len(self.train))
         return Load(
             stars=len(self.train),
             heldout=len(self.heldout),
@@ -265,7 +267,8 @@ class Feed:
             itemsize=settings.dtype.itemsize,
             ndim=settings.box.ndim,
             at_once=self._most_at_once() if climbs else self.size,
-            block=min(settings.optimiser.newton.block_parameters, parameters) if climbs else 0,
+            block=min(newton.block_parameters, parameters) if climbs else 0,
+            dense=parameters if dense else 0,
         )
 
     def _size_of(self, order: tuple[int, ...] | None) -> int:

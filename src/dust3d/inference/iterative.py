@@ -9,6 +9,7 @@ from dust3d.inference.batches import stars_of
 from dust3d.inference.conjugate import solve
 from dust3d.inference.newton import Uphill
 from dust3d.inference.preconditioner import TwoLevel, two_level
+from dust3d.inference.prior import SumPrior
 from dust3d.inference.products import Products
 from dust3d.inference.profiles import profiles_of
 from dust3d.inference.retraction import bent
@@ -78,7 +79,7 @@ class IterativeProblem:
         """A Newton step, solved by conjugate gradients."""
         value, gradient, anchors = self._metric.expand(flat)
         if self._gradient is not self._metric:
-            value, gradient, _ = self._gradient.expand(flat)
+            value, gradient = self._gradient.slope(flat)
         if self.near is None or self._last_gain > _STALE * self._tolerance:
             self.near = self._preconditioner(flat)
         solution = solve(
@@ -99,6 +100,7 @@ class IterativeProblem:
         """Where a part of a step leads: straight in the density."""
         unravel, prior = self._metric.unravel, self._metric.target.prior
         before, after = unravel(flat), unravel(flat + length * direction)
+        assert isinstance(prior, SumPrior)
         field = bent(prior, before["field"], after["field"])
         return ravel_pytree({**after, "field": field})[0]
 

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dust3d.config.optimiser import Newton
 from dust3d.fields.fourier import AmplitudePhaseField
+from dust3d.inference.batches import StarBatches
 from dust3d.inference.build import target_for
-from dust3d.inference.dense import DenseProblem
+from dust3d.inference.dense import DenseProblem, is_dense
 from dust3d.inference.feed import Feed
 from dust3d.inference.iterative import IterativeProblem, sample_size
 from dust3d.inference.newton import NewtonStep, Problem, polish
@@ -27,13 +27,6 @@ _EXACT_BATCH = 16_384
 def size_of(tree: Any) -> int:
     """How many numbers a tree of parameters holds."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def is_dense(newton: Newton, parameters: int, stars: int) -> bool:
-    """Whether Newton steps are solved for with a dense matrix."""
-    if newton.method != "auto":
-        return newton.method == "dense"
-    return parameters <= newton.dense_parameters and parameters * stars <= newton.dense_entries
 
 
 class Climb:
@@ -103,7 +96,7 @@ class Climb:
     def _iterative(self, xi: Xi) -> tuple[Xi, list[NewtonStep]]:
         target, xi, back = _in_cosines(self._settings, self._target, self._seed, xi)
         feed, newton = self._feed, self._newton
-        products = Products(target, feed.whole(refinements=self._refinements), xi)
+        products = Products(target, self._batches(), xi)
         parameters = size_of(xi)
         number = min(len(feed.train), sample_size(parameters, newton.block_parameters))
         common = {
@@ -123,6 +116,13 @@ class Climb:
             exact = IterativeProblem(products, gradient=gradient, near=problem.near, **common)
             xi, steps = self._polish(exact, xi, steps, back)
         return back(xi), steps
+
+    def _batches(self) -> StarBatches:
+        """All stars with rays that can be derived twice: adaptive steps cannot."""
+        if self._settings.ray_method == "reference":
+            logger.info("%s: Newton by exact rays", self._settings.name)
+            return self._feed.exact(self._nodes, _EXACT_BATCH)
+        return self._feed.whole(refinements=self._refinements)
 
 
 def _in_cosines(

@@ -25,9 +25,15 @@ _GRID_ARRAYS = 10
 _PARAMETER_ARRAYS = 12
 # numbers that a gradient of exact rays holds for each node: place, ln rho, rho, cotangents
 _NODE_NUMBERS = 14
-# matrices of the size of the dense block of Newton's preconditioner, and its programs
+# matrices of the size of the dense block of Newton's preconditioner, and programs of Newton steps
 _BLOCKS = 4
 _NEWTON = 0.2 * GB
+# numbers that products with the metric keep of each star
+_ANCHORS = 4
+# matrices of the size of a dense metric in float64, and derivatives of some stars beside them
+_METRICS = 3
+_DERIVATIVES = 0.6 * GB
+_NUMBERS_PER_DERIVATIVE = 100
 # memory that making a part of R takes beside it, per core
 _MAKING = 0.1 * GB
 
@@ -60,6 +66,8 @@ class Load:
         Most stars whose R is made in one piece: it is put together from parts.
     block
         Parameters of the dense block of Newton's preconditioner; 0 without Newton steps.
+    dense
+        Parameters of Newton's dense metric, where stars are in memory; 0 without it.
     """
 
     stars: int
@@ -75,6 +83,7 @@ class Load:
     ndim: int
     at_once: int
     block: int
+    dense: int = 0
 
     def scaled(self, *, stars: float = 1, order: float = 1) -> "Load":
         """With so many times the stars, and so many times the order along each axis."""
@@ -112,7 +121,6 @@ def peak_bytes(load: Load, *, streamed: bool, held: float) -> dict[str, float]:
         parts = {"stars": everyone * star, "rays": everyone * load.ray_bytes}
     pieces = (load.batch if streamed else load.at_once) * load.ray_bytes
     making = _MAKING * cores() + pieces if load.ray_bytes else 0.0
-    newton = _BLOCKS * load.block**2 * load.itemsize + _NEWTON if load.block else 0.0
     grid = load.voxels * load.itemsize * load.columns * (_GRID_ARRAYS + cores())
     nodes = max(load.batch, load.heldout_batch) * load.nodes * load.itemsize * _NODE_NUMBERS
     parameters = load.parameters * load.itemsize * _PARAMETER_ARRAYS
@@ -121,8 +129,20 @@ def peak_bytes(load: Load, *, streamed: bool, held: float) -> dict[str, float]:
         **parts,
         "making": making,
         "step": grid + nodes + parameters,
-        "newton": newton,
+        "newton": _newton_bytes(load, streamed),
     }
+
+
+def _newton_bytes(load: Load, streamed: bool) -> float:
+    """What Newton steps hold beside the stars and their rays [bytes]."""
+    # streamed stars have no dense metric
+    if load.dense and not streamed:
+        derivatives = 8 * _NUMBERS_PER_DERIVATIVE * load.dense * load.stars
+        return _METRICS * 8 * load.dense**2 + min(_DERIVATIVES, derivatives) + _NEWTON
+    if load.block:
+        kept = _ANCHORS * load.stars
+        return (_BLOCKS * load.block**2 + kept) * load.itemsize + _NEWTON
+    return 0.0
 
 
 @dataclass
@@ -189,7 +209,7 @@ class Budget:
         advice = {
             "stars": "set optimiser.stream: auto",
             "rays": "lower optimiser.method.batch" if streamed else "set optimiser.stream: auto",
-            "newton": "lower optimiser.newton.block_parameters",
+            "newton": "lower optimiser.newton.block_parameters or set its method: iterative",
             "step": "lower the order or raise rays.production.max_error_sigma",
         }.get(largest, "lower optimiser.method.batch")
         return (

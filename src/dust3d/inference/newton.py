@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from dust3d.errors import FitError
 from dust3d.inference.prior import Xi
 from dust3d.progress import logger
 
@@ -138,16 +140,33 @@ def polish(
     -------
     The whitened parameters, and what each step did; the last entry states the
     predicted gain that was left.
+
+    Raises
+    ------
+    FitError
+        If ln p or what a step would gain is not finite.
     """
     flat, unravel = ravel_pytree(xi)
     steps: list[NewtonStep] = []
     while True:
         way = problem.uphill(flat)
         value, gain = way.log_posterior, way.predicted_gain
+        if not (np.isfinite(value) and np.isfinite(gain)):
+            raise FitError(
+                f"{title}: after {len(steps)} Newton steps ln posterior is {value:.3g}, and the "
+                f"next would gain {gain:.3g}; lower the last of optimiser.method.learning_rate, "
+                "or look for stars with absurd values"
+            )
         logger.info("%s: Newton, ln posterior %.3f, next step would gain %.3g", title, value, gain)
         length = 0.0
         if gain >= tolerance and len(steps) < max_steps:
             flat, length = _climb(problem, flat, way)
+            if length == 0:
+                logger.warning(
+                    "%s: no part of the step raises ln posterior, as far as the precision of "
+                    "numbers tells; optimiser.precision: float64 tells more",
+                    title,
+                )
         steps.append(NewtonStep(value, gain, length, way.products))
         if length == 0:
             return unravel(flat), steps

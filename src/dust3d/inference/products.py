@@ -124,6 +124,14 @@ class Products:
             anchors.append(anchor)
         return value, gradient, anchors
 
+    def slope(self, flat: Float[Array, " p"]) -> tuple[float, Float[Array, " p"]]:
+        """ln p and its gradient alone: what products need is not kept."""
+        value, gradient = self._log_prior(flat), -flat
+        for some in self.batches.walk():
+            part, by_part, _ = self._expand(flat, *some)
+            value, gradient = value + float(part), gradient + by_part
+        return value, gradient
+
     def multiply(
         self, flat: Float[Array, " p"], anchors: list[Anchor], v: Float[Array, " p"]
     ) -> Float[Array, " p"]:

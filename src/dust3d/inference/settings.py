@@ -85,6 +85,12 @@ class FitSettings:
         return sum(stage.epochs for stage in method.stages)
 
     @property
+    def climbs(self) -> bool:
+        """Whether Newton steps follow the workhorse."""
+        follows = isinstance(self.optimiser.method, Adam) and self.optimiser.newton.max_steps > 0
+        return follows and self.fourier is not None
+
+    @property
     def dtype(self) -> Any:
         """Precision of the workhorse."""
         return jnp.dtype(self.optimiser.precision)

@@ -309,7 +309,7 @@ def _as_float64(tree: Any) -> Any:
 
 def _climb(job: _Job, target: Target, recipe: AdamRecipe, fit: Fit) -> tuple[Xi, list[NewtonStep]]:
     """Newton steps to the maximum, kept as they come, and the accuracy of rays there."""
-    if not job.settings.optimiser.newton.max_steps or job.settings.fourier is None:
+    if not job.settings.climbs:
         return fit.parameters, []
     started, before = time.monotonic(), fit.seconds
     number = len(job.train)
@@ -365,7 +365,7 @@ def _size(tree: Any) -> int:
 
 
 def _converged(job: _Job, steps: list[NewtonStep], tolerance: float) -> bool | None:
-    """Whether the last Newton step shows a maximum; none if the field is too large for one."""
+    """Whether the last Newton step shows a maximum; none if there was none to show it."""
     if not steps:
         return None
     converged = steps[-1].predicted_gain < tolerance
