@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, nargs=3, default=[128, 128, 32])
     parser.add_argument("--kernel", default="deconvolved", choices=["deconvolved", "trilinear"])
     parser.add_argument("--precision", default="float64", choices=["float32", "float64"])
-    parser.add_argument("--products", type=int, default=200, help="the most of a Newton step")
+    parser.add_argument("--products", type=int, default=100, help="of each Newton step")
     parser.add_argument("--seconds", type=float, default=300, help="no step begins after these")
     parser.add_argument("--output", type=Path, default=Path("results/bench/nifty.json"))
     arguments = parser.parse_args()
@@ -139,7 +139,9 @@ def main() -> None:
         x0=model.start(),
         fun_and_grad=value_and_gradient,
         hessp=multiply,
-        cg_kwargs={"maxiter": arguments.products},
+        # left to itself it ends steps after six products, and the whole early
+        cg_kwargs={"miniter": arguments.products, "maxiter": arguments.products},
+        xtol=1e-9,
         time_threshold=datetime.now() + timedelta(seconds=arguments.seconds),
         name="N",
     )
