@@ -51,7 +51,6 @@ def inverse_of(block):
     ("options", "low"),
     [
         ({}, 12),
-        ({}, 3),
         ({"prior": VERTICAL, "likelihood": {}}, 5),
         ({"order": (3, 2), "box": FLAT}, 4),
     ],

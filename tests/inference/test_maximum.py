@@ -97,7 +97,9 @@ def test_streamed_stars_lead_to_the_same_maximum(by_dense):
     [
         {"prior": {"mean": {"kind": "vertical", "knots_kpc": [0, 0.1, 0.3]}}},
         {"n": 1},
-        {"order": (5, 2), "box": (1.0, 0.8), "block_parameters": 6},
+        pytest.param(
+            {"order": (5, 2), "box": (1.0, 0.8), "block_parameters": 6}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_small_and_odd_fits_reach_their_maximum(options):

@@ -125,22 +125,23 @@ def test_a_layout_has_room_for_any_order():
 
 
 def test_two_levels_save_most_of_the_products():
-    """Twenty products leave 0.6 % of the gain; without, forty leave 3 %; with a diagonal, 2 %."""
-    target, stars, _ = problem((9, 9, 3), n=1200, likelihood={})
+    """Fifteen products leave 0.1 % of the gain; without, thirty leave 1.4 %; a diagonal, 3 %."""
+    target, stars, _ = problem((10, 10), FLAT, n=600, likelihood={})
     stars.sigma[:] = 0.03
     xi = white(target.start(jax.random.key(0)), size=0.2)
     _, metric = DenseProblem(target, stars, NODES, xi).gradient_and_metric(ravel_pytree(xi)[0])
     metric = jnp.asarray(metric)
     # the noise of the data and of the prior: no direction is forgotten
-    right = jnp.linalg.cholesky(metric) @ generator().standard_normal(len(metric))
+    noise = np.random.default_rng(1).standard_normal(len(metric))
+    right = jnp.linalg.cholesky(metric) @ noise
     full = 0.5 * float(right @ jnp.linalg.solve(metric, right))
-    two = two_level(target, xi, profiles(target, xi, stars), generator(), most=160)
-    assert two.low == 80 < len(metric) / 10
+    two = two_level(target, xi, profiles(target, xi, stars), generator(), most=50)
+    assert two.low == 25 < len(metric) / 10
 
     def left(way, products):
         found = solve(lambda v: metric @ v, way, right, share=1e-12, most=products)
         return 1 - found.gain / full
 
-    assert left(two, 20) < 0.01
+    assert left(two, 15) < 0.004
     for way in (lambda v: v, lambda v: v / jnp.diag(metric)):
-        assert left(way, 40) > 0.01
+        assert left(way, 30) > 0.01

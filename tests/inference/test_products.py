@@ -24,7 +24,7 @@ from dust3d.inference.products import Products
 
 NODES = 24
 FLOAT = jnp.dtype("float64")
-PLAIN = {"zero_point_std_mag": 0.02, "floor_mag": {"median": 0.05}}
+PLAIN = {"kind": "gaussian", "zero_point_std_mag": 0.02, "floor_mag": {"median": 0.05}}
 
 
 def target_of(likelihood):
@@ -38,7 +38,7 @@ def exact_products(likelihood, stars, batch=21):
     return Products(target, exact_batches(stars, nodes=NODES, batch=batch), xi), target, xi, flat
 
 
-LIKELIHOODS = [FULL_LIKELIHOOD, FULL_LIKELIHOOD | {"kind": "gaussian"}, PLAIN]
+LIKELIHOODS = [FULL_LIKELIHOOD, PLAIN]
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
@@ -67,7 +67,8 @@ def test_the_gradient_is_a_finite_difference():
         direction = generator.standard_normal(flat.size)
         up, down = (products.log_posterior(flat + s * step * direction) for s in (1, -1))
         norm = float(np.linalg.norm(gradient) * np.linalg.norm(direction))
-        assert (up - down) / (2 * step) == pytest.approx(gradient @ direction, abs=1e-7 * norm)
+        slope = float(gradient @ direction)
+        assert (up - down) / (2 * step) == pytest.approx(slope, abs=1e-7 * norm)
 
 
 def test_rows_that_fill_a_batch_up_do_not_count():

@@ -11,7 +11,7 @@ from dust3d.inference import newton
 from dust3d.io.fields import load_field
 from dust3d.io.history import read_history
 
-ITERATIVE = {"method": "iterative", "tolerance": 1e-4}
+ITERATIVE = {"method": "iterative", "tolerance": 1e-4, "exact": False}
 ADAM = {"kind": "adam", "epochs": 2, "batch": 100}
 
 
@@ -63,7 +63,7 @@ def test_a_fit_killed_between_steps_goes_on_from_the_last(tables, tmp_path, monk
 
 
 def test_too_few_steps_are_said_to_be_too_few(tables, tmp_path, caplog):
-    found = summary(climbing(tmp_path, tables, max_steps=1, exact=False))
+    found = summary(climbing(tmp_path, tables, max_steps=1))
     assert found["converged"] is False
     assert [step["length"] > 0 for step in found["newton"]] == [True, False]
     assert found["newton"][1]["predicted_gain"] > 1e-4 * 200

@@ -372,7 +372,7 @@ def _converged(job: _Job, steps: list[NewtonStep], tolerance: float) -> bool | N
     if not converged:
         logger.warning(
             "%s: not converged: another Newton step would raise ln posterior by %.3g, more than "
-            "%.3g; raise optimiser.newton.max_steps or optimiser.method.epochs",
+            "%.3g; raise optimiser.newton.max_steps, max_products or optimiser.method.epochs",
             job.name,
             steps[-1].predicted_gain,
             tolerance,
