@@ -158,21 +158,26 @@ class AdamRecipe(_Recipe):
             ),
         )
 
-    def finished(self, number: int, parameters: Xi) -> bool:
-        """Whether the rays are exact enough on the field as it is now."""
+    def measure(self, number: int, parameters: Xi) -> RayAccuracy:
+        """How exact the rays are on the field as it is now."""
         settings = self.settings
-        reach = self.train.reach_kpc
         self.accuracy = ray_accuracy(
             self._target.prior.field(parameters["field"]),
             *self.feed.sample(refinements=number),
-            first_nodes=settings.first_nodes(reach),
+            first_nodes=settings.first_nodes(self.train.reach_kpc),
             limit_sigma=settings.rays.exact.max_error_sigma,
         )
+        error = self.accuracy.error_sigma_p99
+        logger.info("%s: rays are within %.3g sigma for 99 %% of stars", settings.name, error)
+        return self.accuracy
+
+    def finished(self, number: int, parameters: Xi) -> bool:
+        """Whether the rays are exact enough on the field as it is now."""
+        settings = self.settings
+        error = self.measure(number, parameters).error_sigma_p99
         limit = settings.rays.production.max_error_sigma
         if settings.ray_method == "exact":
             limit = settings.rays.exact.max_error_sigma
-        error = self.accuracy.error_sigma_p99
-        logger.info("%s: rays are within %.3g sigma for 99 %% of stars", settings.name, error)
         if error <= limit or settings.ray_method == "reference":
             return True
         if number >= _MOST_REFINEMENTS:

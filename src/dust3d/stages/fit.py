@@ -328,7 +328,7 @@ def _climb(job: _Job, target: Target, recipe: AdamRecipe, fit: Fit) -> tuple[Xi,
     )
     xi, steps = climb.run(fit.parameters)
     fit.parameters = jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)
-    recipe.finished(fit.phase, fit.parameters)
+    recipe.measure(fit.phase, fit.parameters)
     fit.seconds = before + time.monotonic() - started
     return xi, steps
 
