@@ -4,7 +4,8 @@
 
 Fits the stars and twice as many, each in a process of its own, in a box of half-widths
 [10, 10, 2] kpc at order [20, 20, 4], and holds the larger one to 2.1 times the time and to no more
-memory; time of the processor stands beside, for a machine that is shared. Extinctions come from a density whose integrals are known, and tables are written in chunks. The result goes to
+memory; time of the processor stands beside, for a machine that is shared. Extinctions come
+from a density whose integrals are known, and tables are written in chunks. The result goes to
 results/bench/scale.json.
 """
 
