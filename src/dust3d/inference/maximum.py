@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ from dust3d.inference.dense import DenseProblem, is_dense
 from dust3d.inference.feed import Feed
 from dust3d.inference.iterative import IterativeProblem, sample_size
 from dust3d.inference.newton import NewtonStep, Problem, polish
-from dust3d.inference.prior import Xi
+from dust3d.inference.prior import Xi, size_of
 from dust3d.inference.products import Products
 from dust3d.inference.settings import FitSettings
 from dust3d.inference.target import Target
@@ -22,11 +21,6 @@ from dust3d.progress import logger
 
 _NODES_OF_SAMPLE = 0.7
 _EXACT_BATCH = 16_384
-
-
-def size_of(tree: Any) -> int:
-    """How many numbers a tree of parameters holds."""
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 class Climb:

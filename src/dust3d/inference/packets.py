@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -129,27 +128,18 @@ class Packets(eqx.Module):
         d = len(self.layout.windows)
         axes = tuple(range(d, 2 * d))
         before = jnp.zeros(self.low, cos.dtype)
-
-        def to_grid(cos, sin):
-            return self.transform(jnp.concatenate([before, cos]), jnp.concatenate([before, sin]))
-
-        parts = self.layout.cut(to_grid(cos, sin)) * self.window
+        grid = self.transform(jnp.concatenate([before, cos]), jnp.concatenate([before, sin]))
+        parts = self.layout.cut(grid) * self.window
         spectra = jnp.fft.rfftn(parts, axes=axes) * self.factor
         parts = jnp.fft.irfftn(spectra, s=self.layout.reach, axes=axes) * self.window
-        return _adjoint(to_grid, cos, sin, self.layout.paste(parts))
+        all_cos, all_sin = self.transform.modes_of(self.layout.paste(parts))
+        return all_cos[self.low :], all_sin[self.low :]
 
 
 # one object for all packets of a fit, so that what was compiled for one serves them all
 @lru_cache(maxsize=4)
 def _transform(order: tuple[int, ...], ball: bool, cells: tuple[int, ...]) -> GridTransform:
     return grid_transform(fourier_modes(order, ball), cells)
-
-
-def _adjoint(to_grid, cos, sin, grid) -> tuple[Array, Array]:
-    """Modes of a grid, so that modes of what `to_grid` makes are the modes themselves."""
-    back = jax.linear_transpose(to_grid, cos, sin)(grid)
-    norm = grid.size / 2
-    return back[0] / norm, back[1] / norm
 
 
 def _local_waves(layout: Layout, half_widths: Sequence[float]) -> Float[np.ndarray, "waves ndim"]:

@@ -41,6 +41,11 @@ class Prior(Protocol):
         ...
 
 
+def size_of(tree: Any) -> int:
+    """How many numbers a tree of parameters holds."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
 def white_log_density(xi: Xi) -> Float[Array, ""]:
     """-|xi|^2 / 2."""
     return jnp.asarray(-0.5 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(xi)))

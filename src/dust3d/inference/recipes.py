@@ -1,7 +1,6 @@
 """Recipes of the workhorse: the phases that lead from a first guess to (near) the maximum."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,7 +25,7 @@ from dust3d.inference.original import (
     gaussian_score,
     random_start,
 )
-from dust3d.inference.prior import Xi
+from dust3d.inference.prior import Xi, size_of
 from dust3d.inference.settings import FitSettings
 from dust3d.inference.sources import ResidentStars, StarSource, shuffled
 from dust3d.inference.target import Sightlines, Target
@@ -38,11 +37,6 @@ _MOST_REFINEMENTS = 3
 _SNAPSHOT_CELLS = 64
 
 FitStars = Observations | StarSource
-
-
-def _size(tree: Any) -> int:
-    """How many numbers a tree of arrays holds."""
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def snapshot_axes(half_widths: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +111,7 @@ class AdamRecipe(_Recipe):
         scratch: Scratch | None = None,
     ):
         parameters = jax.eval_shape(target.start, jax.random.key(0))
-        super().__init__(settings, train, heldout, seed, _size(parameters), budget, scratch)
+        super().__init__(settings, train, heldout, seed, size_of(parameters), budget, scratch)
         self._target, self._start = target, start
         self.accuracy: RayAccuracy | None = None
         self.heldout_score: Callable[[Xi], float] = lambda xi: np.nan

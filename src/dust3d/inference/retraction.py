@@ -7,9 +7,7 @@ steps that is u itself, less u^2 / 2.
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from dust3d.inference.prior import SumPrior, Xi
 from dust3d.rays.grid import Grid, fast_size, ln_density_on
@@ -38,17 +36,10 @@ def bent(prior: SumPrior, before: Xi, after: Xi) -> Xi:
     change = change - ln_density_on(prior.field(before), grid, dtype)
     missing = jnp.log1p(jnp.maximum(change, _LOWEST)) - change
     transform = grid_transform(series.modes, grid.cells)
-    cos, sin = _modes_of(transform, missing, len(series.scales))
+    cos, sin = transform.modes_of(missing)
     varying = {
         "cos": after["varying"]["cos"] + cos / series.scales,
         "sin": after["varying"]["sin"] + sin / series.scales,
     }
     mean = prior.parts["mean"].raised(after["mean"], jnp.mean(missing))
     return {**after, "varying": varying, "mean": mean}
-
-
-def _modes_of(transform, grid: Float[Array, "..."], modes: int) -> tuple[Array, Array]:
-    """The cosines and sines of a function on a grid."""
-    zeros = jnp.zeros(modes, grid.dtype)
-    cos, sin = jax.linear_transpose(transform, zeros, zeros)(grid)
-    return 2 * cos / grid.size, 2 * sin / grid.size

@@ -27,7 +27,7 @@ from dust3d.inference.maximum import Climb
 from dust3d.inference.memory import GB, Budget
 from dust3d.inference.newton import NewtonStep
 from dust3d.inference.original import Coefficients
-from dust3d.inference.prior import FourierPrior, Xi
+from dust3d.inference.prior import FourierPrior, Xi, size_of
 from dust3d.inference.recipes import AdamRecipe, OriginalRecipe, snapshot_axes
 from dust3d.inference.settings import FitSettings
 from dust3d.inference.sources import shuffled
@@ -186,7 +186,7 @@ def _run_original(job: _Job, start: str | Path | None) -> tuple[Fit, _Result]:
     fit = walk(job.name, recipe, _resume(job, recipe), _hooks(job), job.seed)
     field = recipe.final_field(fit.parameters)
     cost = _cost(job, recipe, fit)
-    return fit, _Result(field, {}, None, None, [], None, _size(fit.parameters), cost)
+    return fit, _Result(field, {}, None, None, [], None, size_of(fit.parameters), cost)
 
 
 def _cost(job: _Job, recipe: AdamRecipe | OriginalRecipe, fit: Fit) -> Cost:
@@ -355,13 +355,8 @@ def _finish(job: _Job, target: Target, recipe: AdamRecipe, fit: Fit, cost: Cost)
         ),
     }
     converged = _converged(job, steps, tolerance)
-    parameters = _size(xi["field"])
+    parameters = size_of(xi["field"])
     return _Result(field, summary, value, recipe.accuracy, steps, converged, parameters, cost)
-
-
-def _size(tree: Any) -> int:
-    """How many numbers a tree of parameters holds."""
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def _converged(job: _Job, steps: list[NewtonStep], tolerance: float) -> bool | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -42,6 +43,12 @@ class GridTransform:
         half = (*self.shape[:-1], self.shape[-1] // 2 + 1)
         spectrum = jnp.zeros(half, complex_).at[self.index].add(entries)
         return jnp.fft.irfftn(spectrum, s=self.shape, norm="forward")
+
+    def modes_of(self, grid: Float[Array, "..."]) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+        """Cosines and sines of a function on the grid: those of a series are its own."""
+        zeros = jnp.zeros(int(self.source.max()) + 1, grid.dtype)
+        cos, sin = jax.linear_transpose(self, zeros, zeros)(grid)
+        return 2 * cos / grid.size, 2 * sin / grid.size
 
 
 def cell_centres(half_width: float, cells: int) -> np.ndarray:
