@@ -95,9 +95,9 @@ class Newton(Section):
         description="Of `iterative`: the longest modes whose metric its preconditioner inverts.",
     )
     share: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.05,
-        description="Of `iterative`: a step is solved for once the last iterations add less than "
-        "this part of its gain.",
+        default=0.15,
+        description="Of `iterative`: a step is solved for once the last ten products add less than "
+        "this part of its gain; gains small enough to stop at are known to a twentieth.",
     )
     max_products: Count = Field(
         default=100, description="Of `iterative`: products with the metric for one step at most."

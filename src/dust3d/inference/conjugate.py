@@ -12,8 +12,10 @@ from dust3d.errors import FitError
 Vector = Float[Array, " p"]
 
 _WINDOW = 10
+# accuracy to which the gain is known when it is small enough to stop at
+_SURE = 0.05
 # a small gain may only be late: what the preconditioner does not see takes a while
-_PATIENCE = 30
+_PATIENCE = 50
 
 
 class Solution(NamedTuple):
@@ -60,8 +62,8 @@ def solve(
     share
         Stop when the last ten iterations add less than this part of the gain.
     enough
-        Gains below this need not be known better than to this part of it, but are believed only
-        after some thirty iterations.
+        A gain below which nobody takes the step: such a one is known to a twentieth of this, and
+        believed only after some fifty iterations.
     most
         Iterations at most.
 
@@ -89,7 +91,8 @@ def solve(
         x, rest = x + length * direction, rest - length * image
         gains.append(0.5 * length * power)
         fewest = _WINDOW if sum(gains) >= enough else _PATIENCE
-        if number >= fewest and sum(gains[-_WINDOW:]) < share * max(sum(gains), enough):
+        wanted = share * max(sum(gains) - enough, 0.0) + min(share, _SURE) * enough
+        if number >= fewest and sum(gains[-_WINDOW:]) < wanted:
             break
         shaped = precondition(rest)
         before, power = power, float(jnp.vdot(rest, shaped))

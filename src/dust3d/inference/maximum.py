@@ -21,6 +21,8 @@ from dust3d.progress import logger
 
 _NODES_OF_SAMPLE = 0.7
 _EXACT_BATCH = 16_384
+# exact rays take over below so many tolerances: the maximum of production rays is not theirs
+_NEAR = 10.0
 
 
 class Climb:
@@ -64,7 +66,12 @@ class Climb:
         return self._dense(xi) if dense else self._iterative(xi)
 
     def _polish(
-        self, problem: Problem, xi: Xi, before: list[NewtonStep], back: Callable[[Xi], Xi]
+        self,
+        problem: Problem,
+        xi: Xi,
+        before: list[NewtonStep],
+        back: Callable[[Xi], Xi],
+        tolerance: float | None = None,
     ) -> tuple[Xi, list[NewtonStep]]:
         def after(xi: Xi, steps: list[NewtonStep]) -> None:
             self._after(back(xi), [*before, *steps])
@@ -73,7 +80,7 @@ class Climb:
             problem,
             xi,
             max_steps=self._newton.max_steps,
-            tolerance=self._tolerance,
+            tolerance=tolerance or self._tolerance,
             title=self._settings.name,
             after=after,
         )
@@ -103,8 +110,10 @@ class Climb:
             "seed": self._seed,
         }
         problem = IterativeProblem(products, **common)
-        xi, steps = self._polish(problem, xi, [], back)
-        if newton.exact and self._settings.ray_method == "production":
+        exactly = newton.exact and self._settings.ray_method == "production"
+        near = _NEAR * self._tolerance if exactly else self._tolerance
+        xi, steps = self._polish(problem, xi, [], back, near)
+        if exactly:
             logger.info("%s: the last steps by exact rays", self._settings.name)
             gradient = Products(target, feed.exact(self._nodes, _EXACT_BATCH), xi)
             exact = IterativeProblem(products, gradient=gradient, near=problem.near, **common)

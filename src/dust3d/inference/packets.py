@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -130,7 +131,8 @@ class Packets(eqx.Module):
         before = jnp.zeros(self.low, cos.dtype)
         grid = self.transform(jnp.concatenate([before, cos]), jnp.concatenate([before, sin]))
         parts = self.layout.cut(grid) * self.window
-        spectra = jnp.fft.rfftn(parts, axes=axes) * self.factor
+        # fused into the transforms, products would be made over and over
+        spectra = jax.lax.optimization_barrier(jnp.fft.rfftn(parts, axes=axes) * self.factor)
         parts = jnp.fft.irfftn(spectra, s=self.layout.reach, axes=axes) * self.window
         all_cos, all_sin = self.transform.modes_of(self.layout.paste(parts))
         return all_cos[self.low :], all_sin[self.low :]

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -71,7 +72,8 @@ class Scheme:
         """What R multiplies: rho [mag / kpc], and rho^2 if `second`, kernel undone."""
         parts = []
         for axis, grid in enumerate(self.grids):
-            density = jnp.exp(ln_density_on(field, grid, dtype))
+            # XLA would compute each exp anew for every neighbour that undoing the kernel reads
+            density = jax.lax.optimization_barrier(jnp.exp(ln_density_on(field, grid, dtype)))
             powers = (density, density**2) if second else (density,)
             columns = [self.undone(power, axis).reshape(-1) for power in powers]
             parts.append(jnp.stack(columns, axis=1))
