@@ -1,0 +1,66 @@
+"""Where a fit begins, if a fit of lower order was made before it."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from dust3d.errors import ProductError
+from dust3d.fields.base import Field
+from dust3d.fields.fourier import AmplitudePhaseField, FourierField, change_order
+from dust3d.fields.mean import ConstantMean
+from dust3d.fields.sum import SumField
+from dust3d.inference.original import Coefficients
+from dust3d.inference.prior import FourierPrior, Xi
+from dust3d.inference.target import Target
+from dust3d.io.fields import load_field
+from dust3d.io.reports import read_json
+from dust3d.stages.fit_job import Job
+
+
+def _fourier_part(path: str | Path) -> tuple[FourierField, Field]:
+    """The series and the mean of a Fourier fit."""
+    field, _ = load_field(path)
+    if not isinstance(field, SumField) or len(field.parts) != 2:
+        raise ProductError(f"{path}: not the field of a Fourier fit; fit it again")
+    series, mean = field.parts
+    if isinstance(series, AmplitudePhaseField):
+        series = series.to_cos_sin()
+    if not isinstance(series, FourierField):
+        raise ProductError(f"{path}: not the field of a Fourier fit; fit it again")
+    return series, mean
+
+
+def coefficients(job: Job, path: str | Path) -> tuple[Coefficients, tuple[int, ...]]:
+    """Coefficients and order of the fit below, for the original recipe.
+
+    Raises
+    ------
+    ProductError
+        If the field is damaged, or not that of a Fourier fit.
+    """
+    series, mean = _fourier_part(path)
+    assert isinstance(mean, ConstantMean)
+    cast = {"cos": series.cos, "sin": series.sin, "mean": mean.ln_density}
+    return {k: v.astype(job.settings.dtype) for k, v in cast.items()}, series.order
+
+
+def warm_start(job: Job, target: Target, path: str | Path) -> Xi:
+    """Whitened parameters of the fit below, at this fit's order.
+
+    Raises
+    ------
+    ProductError
+        If the field or its summary is damaged, or not that of a Fourier fit.
+    """
+    series, mean = _fourier_part(path)
+    xi = target.start(jax.random.key(0))
+    prior = target.prior.parts["varying"]
+    assert isinstance(prior, FourierPrior)
+    assert job.settings.fourier is not None
+    raised = change_order(series, job.settings.order, job.settings.fourier.ball)
+    xi["field"]["varying"] = prior.whiten(raised)
+    xi["field"]["mean"] = target.prior.parts["mean"].whiten(mean)
+    summary = read_json(Path(path).with_name("fit.json"), ["likelihood"])
+    xi["likelihood"] = target.likelihood.whiten(summary["likelihood"], job.train.class_names)
+    return jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)
