@@ -21,6 +21,9 @@ _STARS_PER_PARAMETER = 3
 _FEWEST_STARS = 4096
 # the preconditioner is made anew after a step that gained more than so many tolerances
 _STALE = 10
+# ln p rose by this part of what a step promised: less, and the next goes less far; more, and further
+_POOR, _GOOD = 0.5, 0.8
+_FEWEST_PRODUCTS = 20
 
 
 class IterativeProblem:
@@ -69,7 +72,7 @@ class IterativeProblem:
         self._sample, self._nodes, self._block = sample, nodes, block
         self._tolerance, self._share, self._most, self._seed = tolerance, share, most, seed
         self.near = near
-        self._last_gain = 0.0
+        self._last_value, self._last_gain, self._reach = -np.inf, 0.0, most
 
     def log_posterior(self, flat: Float[Array, " p"]) -> float:
         """ln p, up to a constant."""
@@ -82,6 +85,7 @@ class IterativeProblem:
             value, gradient = self._gradient.slope(flat)
         if self.near is None or self._last_gain > _STALE * self._tolerance:
             self.near = self._preconditioner(flat)
+        self._trust(value)
         solution = solve(
             lambda v: self._metric.multiply(flat, anchors, v),
             self.near,
@@ -89,10 +93,24 @@ class IterativeProblem:
             share=self._share,
             enough=self._tolerance,
             most=self._most,
+            reach=self._reach,
         )
         slope = float(gradient @ solution.x)
-        self._last_gain = solution.gain
+        self._last_value, self._last_gain = value, solution.gain
         return Uphill(value, solution.x, slope, solution.gain + solution.rest, solution.products)
+
+    def _trust(self, value: float) -> None:
+        """How many products to spend on a step, from what the last one kept of its promise.
+
+        The first products move what the stars know well, the later ones what they hardly know,
+        by far more than the quadratic model is good for.
+        """
+        if self._last_gain > 0:
+            kept = (value - self._last_value) / self._last_gain
+            if kept < _POOR:
+                self._reach = max(_FEWEST_PRODUCTS, self._reach // 2)
+            elif kept > _GOOD:
+                self._reach = min(self._most, 2 * self._reach)
 
     def along(
         self, flat: Float[Array, " p"], direction: Float[Array, " p"], length: float
