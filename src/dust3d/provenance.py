@@ -1,4 +1,4 @@
-"""Where a product comes from: versions, digests, seed.
+"""Where a product comes from: versions, digests, seed, device.
 
 `source_digest` follows the imports of a module through the package, so that a
 workflow rule reruns when, and only when, code that it can reach has changed.
@@ -7,6 +7,7 @@ workflow rule reruns when, and only when, code that it can reach has changed.
 import ast
 import hashlib
 import json
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -97,6 +98,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+def device_name() -> str:
+    """Kind of the device that JAX computes on; `cpu` where JAX has no part in it."""
+    jax = sys.modules.get("jax")
+    return "cpu" if jax is None else str(jax.devices()[0].device_kind)
+
+
 def provenance(*, settings: Any, source: str, seed: int) -> dict[str, Any]:
     """What every product carries about its origin.
 
@@ -114,4 +121,5 @@ def provenance(*, settings: Any, source: str, seed: int) -> dict[str, Any]:
         "source_digest": source,
         "seed": seed,
         "versions": versions(),
+        "device": device_name(),
     }

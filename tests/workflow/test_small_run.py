@@ -13,6 +13,8 @@ import xarray as xr
 from astropy import units as u
 from astropy.table import QTable
 
+from tests.workflow.origins import lacks, origins
+
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory, repository, complete_run):
@@ -85,6 +87,15 @@ class TestSmallRun:
         figures = {path.name for path in (small.results / "figures").iterdir()}
         assert {"compare-slices.png", "crossmatch.png", "mlp-8-slices.png"} <= figures
         assert {f"{fit}-training.gif" for fit in small.config.fit_names()} <= figures
+
+    def test_every_product_says_where_it_comes_from(self, small):
+        found = origins(small.results)
+        kinds = {path.suffix for path in found}
+        assert {".h5", ".json", ".csv", ".png", ".gif", ".zarr"} <= kinds
+        for path, origin in found.items():
+            assert lacks(origin) == [], path
+        seeds = {int(origin["seed"]) for origin in found.values()}
+        assert seeds == {small.config.seed}
 
     def test_nothing_else_is_written(self, small):
         assert {path.name for path in small.folder.iterdir()} <= {"results", ".snakemake"}

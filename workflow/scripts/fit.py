@@ -8,5 +8,7 @@ with job(snakemake.log[0]):
         train=snakemake.input.train,
         heldout=snakemake.input.heldout,
         start=snakemake.input.start or None,
+        tasks=snakemake.resources.get("tasks") or 1,
+        launcher=snakemake.resources.get("mpi"),
         **snakemake.params,
     )

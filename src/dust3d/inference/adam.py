@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 
 from dust3d.config.optimiser import Adam as AdamSettings
 from dust3d.inference.batches import StarBatches
-from dust3d.inference.devices import everywhere, star_mesh
+from dust3d.inference.devices import everywhere, star_mesh, stepper
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.prior import Xi
 from dust3d.inference.target import Sightlines, Target
@@ -38,16 +37,19 @@ class Adam:
         self._optimiser = optax.adam(schedule, b2=settings.b2)
         number = batches.number
 
-        def loss(xi: Xi, rays: Sightlines, batch: jax.Array, stars: Stars):
-            likelihood = target.log_likelihood(xi, rays, batch, stars) / jnp.sum(stars.weight)
-            return -likelihood - target.log_prior(xi) / number, likelihood
+        def seen(xi: Xi, rays: Sightlines, batch: jax.Array, stars: Stars):
+            value, gradient = jax.value_and_grad(target.log_likelihood)(xi, rays, batch, stars)
+            return value, gradient, jnp.sum(stars.weight)
 
-        def step(xi: Xi, state: Any, *batch: Any):
-            (value, likelihood), gradient = jax.value_and_grad(loss, has_aux=True)(xi, *batch)
+        def update(xi: Xi, state: Any, sums: Any):
+            likelihood, by_likelihood, weight = sums
+            prior, by_prior = jax.value_and_grad(target.log_prior)(xi)
+            gradient = jax.tree.map(lambda a, b: -a / weight - b / number, by_likelihood, by_prior)
             updates, state = self._optimiser.update(gradient, state, xi)
-            return optax.apply_updates(xi, updates), state, value, likelihood
+            score = likelihood / weight
+            return optax.apply_updates(xi, updates), state, -score - prior / number, score
 
-        self._step = eqx.filter_jit(step)
+        self._step = stepper(seen, update)
 
     def start(self, parameters: Xi) -> Any:
         """Zero moments."""
@@ -60,4 +62,4 @@ class Adam:
     def step(self, parameters: Xi, state: Any, batch: int, step: int):
         """One step on one batch."""
         parameters, state = everywhere((parameters, state), star_mesh())
-        return self._step(parameters, state, *self._stars.at(batch))
+        return self._step(parameters, state, (), self._stars.at(batch))

@@ -77,7 +77,10 @@ def stars_of(observations: Observations, rows: np.ndarray, dtype: jnp.dtype) -> 
 
 @runtime_checkable
 class StarBatches(Protocol):
-    """Measured stars in `count` batches of one `size`, `number` in all, and `rays` to them."""
+    """Measured stars in `count` batches of one `size`, and `rays` to them.
+
+    Of several processes each has its share of every batch; `number` counts the stars of all.
+    """
 
     count: int
     size: int
@@ -133,6 +136,8 @@ class Batches:
         Precision of the stars.
     mesh
         The devices that share each batch.
+    number
+        How many stars there are with those of other processes; none: these are all.
     """
 
     def __init__(
@@ -142,8 +147,9 @@ class Batches:
         rows: np.ndarray,
         dtype: Any,
         mesh: Mesh | None = None,
+        number: int | None = None,
     ):
-        self._rays, self.number = rays, len(observations)
+        self._rays, self.number = rays, number or len(observations)
         rows = even_rows(rows, mesh)
         self.count, self.size = rows.shape
         self._stars = [share_out(stars_of(observations, some, dtype), mesh) for some in rows]

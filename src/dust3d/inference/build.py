@@ -122,8 +122,16 @@ def sightlines_for(
 
 
 def batches_for(
-    settings: FitSettings, observations: Observations, rows: np.ndarray, **options: Any
+    settings: FitSettings,
+    observations: Observations,
+    rows: np.ndarray,
+    *,
+    number: int | None = None,
+    **options: Any,
 ) -> Batches:
-    """Stars in batches with their sightlines; `options` as for `sightlines_for`."""
+    """Stars in batches with their sightlines.
+
+    `number` as of `Batches`, `options` as for `sightlines_for`.
+    """
     rays = sightlines_for(settings, observations.positions, rows, **options)
-    return Batches(rays, observations, rows, settings.dtype, star_mesh())
+    return Batches(rays, observations, rows, settings.dtype, star_mesh(), number)

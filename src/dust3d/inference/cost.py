@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dust3d import processes
 from dust3d.inference.memory import GB, Budget, Load
 from dust3d.progress import logger
 from dust3d.runtime import peak_resident_bytes
@@ -44,8 +45,10 @@ class Cost:
         products with Newton's metric count as two.
     setup_seconds
         Spent on choosing and making sightlines [s].
+    processes
+        How many worked on it.
     predicted_memory_gb, measured_memory_gb
-        Peak of the memory that the process held [GB], as predicted, and so far.
+        Peak of the memory that the (first) process held [GB], as predicted, and so far.
     limit_memory_gb
         What it was allowed to take [GB].
     streamed
@@ -58,6 +61,7 @@ class Cost:
     gradients: float
     products: float
     setup_seconds: float
+    processes: int
     predicted_memory_gb: float
     measured_memory_gb: float
     limit_memory_gb: float
@@ -90,6 +94,7 @@ def cost_of(
     """
     load = budget.load
     assert load is not None
+    stars = load.stars * processes.number()
     gradients, total = steps / batches, seconds + setup_seconds
 
     def grown(**scale: float) -> NextSize:
@@ -97,10 +102,11 @@ def cost_of(
         return NextSize(factor * total, budget.at_size(**scale) / GB)
 
     return Cost(
-        stars_per_s=gradients * load.stars / seconds if seconds else 0.0,
+        stars_per_s=gradients * stars / seconds if seconds else 0.0,
         gradients=gradients,
         products=_PRODUCTS_PER_GRADIENT * gradients,
         setup_seconds=setup_seconds,
+        processes=processes.number(),
         predicted_memory_gb=budget.predicted / GB,
         measured_memory_gb=peak_resident_bytes() / GB,
         limit_memory_gb=budget.limit / GB,

@@ -15,6 +15,7 @@ import scipy.linalg as sl
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
+from dust3d import processes
 from dust3d.config.optimiser import Newton
 from dust3d.inference.batches import NodeSightlines, stars_of
 from dust3d.inference.likelihood import Stars
@@ -35,14 +36,14 @@ def is_dense(newton: Newton, parameters: int, stars: int) -> bool:
 
 
 class DenseProblem:
-    """ln p, its gradient and its Fisher matrix over all stars, by exact rays.
+    """ln p, its gradient and its Fisher matrix over all stars of all processes, by exact rays.
 
     Parameters
     ----------
     target
         The posterior, in float64.
     observations
-        The stars.
+        The stars of this process.
     nodes
         Gauss-Legendre nodes per ray.
     like
@@ -105,26 +106,29 @@ class DenseProblem:
 
     def log_posterior(self, flat: Float[Array, " p"]) -> float:
         """ln p, up to a constant."""
-        total = float(self._target.log_prior(self._unravel(flat)))
-        return total + sum(float(self._value(flat, *chunk)) for chunk in self._chunks())
+        own = processes.once(float(self._target.log_prior(self._unravel(flat))))
+        own = own + sum(float(self._value(flat, *chunk)) for chunk in self._chunks())
+        return float(processes.total(own))
 
     def gradient_and_metric(self, flat: Float[Array, " p"]) -> tuple[np.ndarray, np.ndarray]:
         """grad ln p, and M = 1 + J^T W J."""
         gradient = np.array(
             jax.grad(lambda v: self._target.log_prior(self._unravel(v)))(flat), dtype=np.float64
         )
-        metric = np.eye(self.parameters)
+        gradient, metric = (np.array(a) for a in processes.once((gradient, np.eye(len(gradient)))))
         for chunk in self._chunks():
             some_gradient, some_metric = self._expand(flat, *chunk)
             gradient += np.asarray(some_gradient)
             metric += np.asarray(some_metric)
-        return gradient, metric
+        gradient, metric = processes.total((gradient, metric))
+        return np.array(gradient), np.array(metric)
 
     def uphill(self, flat: Float[Array, " p"]) -> Uphill:
         """The full Newton step, solved exactly."""
         value = self.log_posterior(flat)
         gradient, metric = self.gradient_and_metric(flat)
         direction = sl.cho_solve(sl.cho_factor(metric, overwrite_a=True), gradient)
+        direction = np.asarray(processes.from_first(direction))
         slope = float(gradient @ direction)
         return Uphill(value, jnp.asarray(direction), slope, 0.5 * slope, 0)
 

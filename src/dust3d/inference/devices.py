@@ -1,7 +1,8 @@
-"""Stars shared out over the devices of one machine.
+"""Stars shared out over processes, and the devices of each.
 
-Every device holds the parameters and a share of each batch of stars; gradients are summed
-over devices. With one device nothing here does anything.
+Every device holds the parameters and a share of each batch of stars. The devices of one process
+are one to JAX, which sums gradients over them; sums over processes are taken between its
+programs. With one process and one device nothing here does anything.
 """
 
 from collections.abc import Callable
@@ -13,12 +14,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from dust3d import processes
+
 AXIS = "stars"
 
 
 @cache
 def star_mesh() -> Mesh | None:
-    """All devices of this machine along one axis; none if there is only one."""
+    """All devices of this process along one axis; none if there is only one."""
     devices = jax.local_devices()
     return Mesh(np.asarray(devices), (AXIS,)) if len(devices) > 1 else None
 
@@ -26,6 +29,20 @@ def star_mesh() -> Mesh | None:
 def on_host() -> bool:
     """Whether JAX computes on the CPU, where products with R are scipy's."""
     return jax.default_backend() == "cpu"
+
+
+def own_rows(rows: np.ndarray) -> np.ndarray:
+    """This process's columns of the rows of each batch, shape (batches, size); -1 fills up."""
+    number = processes.number()
+    rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % number)), constant_values=-1)
+    return np.split(rows, number, axis=1)[processes.index()]
+
+
+def summed(tree: Any) -> Any:
+    """Sums over processes of what each found, as the devices of this one hold arrays."""
+    if processes.number() == 1:
+        return tree
+    return everywhere(processes.total(tree), star_mesh())
 
 
 def shares(mesh: Mesh | None) -> int:
@@ -91,3 +108,34 @@ def over_devices(
         # host callbacks and custom transposes do not say on which devices they are equal
         check_vma=False,
     )(*arrays)
+
+
+def stepper(seen: Callable[..., Any], update: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiled step of an optimiser, whose sums over stars are taken over processes.
+
+    Parameters
+    ----------
+    seen
+        From parameters and a batch to sums over its stars.
+    update
+        From parameters, state, sums and further arguments to the next parameters, the next state
+        and whatever else.
+
+    Returns
+    -------
+    A function of parameters, state, further arguments and a batch.
+    """
+    if processes.number() == 1:
+
+        @eqx.filter_jit
+        def step(parameters: Any, state: Any, further: Any, batch: Any) -> Any:
+            return update(parameters, state, seen(parameters, *batch), *further)
+
+        return step
+    compiled_seen, compiled_update = eqx.filter_jit(seen), eqx.filter_jit(update)
+
+    def shared_step(parameters: Any, state: Any, further: Any, batch: Any) -> Any:
+        sums = summed(compiled_seen(parameters, *batch))
+        return compiled_update(parameters, state, sums, *further)
+
+    return shared_step

@@ -3,12 +3,13 @@
 import shutil
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dust3d import processes
 from dust3d.fields.modes import fourier_modes
 from dust3d.inference.batches import (
     Batches,
@@ -20,7 +21,7 @@ from dust3d.inference.batches import (
 from dust3d.inference.build import batches_for, sightlines_for
 from dust3d.inference.choice import choose_rays
 from dust3d.inference.dense import is_dense
-from dust3d.inference.devices import on_host, shares, star_mesh
+from dust3d.inference.devices import on_host, own_rows, shares, star_mesh
 from dust3d.inference.memory import GB, Budget, Load
 from dust3d.inference.settings import Choice, FitSettings
 from dust3d.inference.sources import StarSource
@@ -62,8 +63,13 @@ def _release(batches: tuple[StarBatches, ...]) -> None:
         give_back_memory()
 
 
+def _share(number: int) -> int:
+    """Of so many stars those of one process."""
+    return -(-number // processes.number())
+
+
 class Feed:
-    """Batches for a fit.
+    """Batches for a fit; of several processes each has its share of the stars of every batch.
 
     Parameters
     ----------
@@ -104,6 +110,7 @@ class Feed:
         method = settings.optimiser.method
         batch = method.batch if settings.fourier is not None else settings.adam.batch
         self.count, self.size = batch_shape(len(train), batch)
+        self._passes = self.count
 
     def both(self, **options: Any) -> tuple[StarBatches, StarBatches]:
         """Training and held-out stars; `options` as for `sightlines_for`.
@@ -152,17 +159,42 @@ class Feed:
             return self.size
         return min(_MOST_AT_ONCE, len(self.train))
 
+    @cached_property
+    def _last_rays(self) -> "Feed":
+        """The same stars by production rays as exact as the last steps of Newton ask for."""
+        limit = self.settings.optimiser.newton.max_error_sigma
+        update = {"kernel": "auto", "oversampling": None, "max_error_sigma": limit}
+        production = self.settings.rays.production.model_copy(update=update)
+        feed = self._with_rays({"production": production})
+        feed._passes = 1
+        return feed
+
+    def finest(self) -> StarBatches:
+        """Training stars as `whole` hands them out, for the last steps of Newton."""
+        _release(self._out[:1])
+        batches = self._last_rays.whole()
+        self.seconds += self._last_rays.seconds
+        return batches
+
     def exact(self, nodes: int, batch: int) -> StarBatches:
         """Training stars with exact rays, so many nodes on each."""
-        rays = self.settings.rays
-        update = {
-            "method": "exact",
-            "exact": rays.exact.model_copy(update={"nodes": nodes}),
-        }
-        settings = replace(self.settings, rays=rays.model_copy(update=update))
-        feed = Feed(settings, self.train, self.heldout, self.seed, self.budget, self._parameters)
+        exact = self.settings.rays.exact.model_copy(update={"nodes": nodes})
+        feed = self._with_rays({"method": "exact", "exact": exact})
         make = feed._streamed if self.budget.streamed else feed._resident
         return make("train", self.train, batch, {})
+
+    def _with_rays(self, update: dict[str, Any]) -> "Feed":
+        """The same stars, seen by other rays."""
+        rays = self.settings.rays.model_copy(update=update)
+        settings = replace(self.settings, rays=rays)
+        return Feed(settings, self.train, self.heldout, self.seed, self.budget, self._parameters)
+
+    def own(self) -> Observations:
+        """The training stars that this process works on, in memory."""
+        if processes.number() == 1:
+            return self.train.resident()
+        rows = own_rows(np.arange(len(self.train))[None])[0]
+        return self.train.some(rows[rows >= 0])
 
     def sample(self, **options: Any) -> tuple[Batches, Observations]:
         """A sample of the training stars, with sightlines made as for all of them."""
@@ -176,13 +208,14 @@ class Feed:
             return options
         order = options.get("order") or self.settings.order
         if order not in self._choices:
-            self._choices[order] = choose_rays(
+            choice = choose_rays(
                 self.settings,
                 self.train.sample,
-                batches=self.count * len(self.train.sample) / len(self.train),
+                batches=self._passes * len(self.train.sample) / len(self.train),
                 order=order,
                 seed=self.seed,
             )
+            self._choices[order] = Choice(*processes.agreed(list(choice)))
         return options | {"choice": self._choices[order]}
 
     def _resident(
@@ -190,7 +223,16 @@ class Feed:
     ) -> Batches:
         rows = rows_in_order(len(source), batch)
         rows.reshape(-1)[: len(source)] = source.order()
-        return batches_for(self.settings, source.resident(), rows, **options)
+        if processes.number() == 1:
+            return batches_for(self.settings, source.resident(), rows, **options)
+        rows = own_rows(rows)
+        own = np.unique(rows[rows >= 0])
+        places = np.where(rows >= 0, np.searchsorted(own, rows), -1)
+        reach = {"reach_kpc": source.reach_kpc}
+        stars = source.some(own)
+        return batches_for(
+            self.settings, stars, places, number=len(source), **(options | reach)
+        )
 
     def _streamed(
         self, name: str, source: StarSource, batch: int, options: dict[str, Any]
@@ -216,7 +258,7 @@ class Feed:
         passes = self.settings.passes
         if self._scratch is None or not self.settings.rays.production.on_disk or passes < 2:
             return None
-        needed = stars.number * self._ray_bytes(scheme)
+        needed = stars.number * self._ray_bytes(scheme) / processes.number()
         folder = self._scratch.folder
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
@@ -232,6 +274,7 @@ class Feed:
             )
             return None
         layout = [name, stars.count, stars.size, shares(stars.mesh)]
+        layout += [processes.number(), processes.index()]
         return RayStore(folder, digest_of([self._scratch.digest, *layout, asdict(scheme)]))
 
     def _ray_bytes(self, scheme: Scheme) -> float:
@@ -248,6 +291,10 @@ class Feed:
             scheme = settings.scheme(**options)
             # on a device the transpose is kept beside R
             ray_bytes, voxels = self._ray_bytes(scheme) * (1 if on_host() else 2), scheme.size
+            if self._ends_exactly:
+                last = settings.scheme(**self._last_rays._chosen({}))
+                ray_bytes = max(ray_bytes, self._ray_bytes(last) * (1 if on_host() else 2))
+                voxels = max(voxels, last.size)
         else:
             nodes = settings.first_nodes(self.train.reach_kpc, options.get("order"))
             nodes *= 2 ** options.get("refinements", 0)
@@ -255,10 +302,10 @@ class Feed:
         climbs, newton = settings.climbs, settings.optimiser.newton
         dense = climbs and is_dense(newton, parameters, len(self.train))
         return Load(
-            stars=len(self.train),
-            heldout=len(self.heldout),
-            batch=self.size,
-            heldout_batch=batch_shape(len(self.heldout), _MOST_HELDOUT)[1],
+            stars=_share(len(self.train)),
+            heldout=_share(len(self.heldout)),
+            batch=_share(self.size),
+            heldout_batch=_share(batch_shape(len(self.heldout), _MOST_HELDOUT)[1]),
             parameters=parameters,
             ray_bytes=ray_bytes,
             voxels=voxels,
@@ -266,10 +313,17 @@ class Feed:
             nodes=nodes,
             itemsize=settings.dtype.itemsize,
             ndim=settings.box.ndim,
-            at_once=self._most_at_once() if climbs else self.size,
+            at_once=_share(self._most_at_once() if climbs else self.size),
             block=min(newton.block_parameters, parameters) if climbs else 0,
             dense=parameters if dense else 0,
         )
+
+    @property
+    def _ends_exactly(self) -> bool:
+        """Whether the fit ends with Newton's steps by products, towards the maximum of exact rays."""
+        newton, stars = self.settings.optimiser.newton, len(self.train)
+        iterative = self.settings.climbs and not is_dense(newton, self._parameters, stars)
+        return iterative and newton.exact and self.settings.ray_method == "production"
 
     def _size_of(self, order: tuple[int, ...] | None) -> int:
         """Numbers that are fitted at an order."""

@@ -8,6 +8,8 @@ A fit that would not fit streams, or is refused with what to do.
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from dust3d import processes
+from dust3d.determinism import is_deterministic
 from dust3d.errors import FitError
 from dust3d.inference.streams import KEPT
 from dust3d.progress import logger
@@ -40,7 +42,7 @@ _MAKING = 0.1 * GB
 
 @dataclass(frozen=True)
 class Load:
-    """What decides the memory of a fit.
+    """What decides the memory of a fit, or of one of its processes.
 
     Parameters
     ----------
@@ -154,7 +156,8 @@ class Budget:
     stream
         `auto`: stream if the fit would not fit otherwise; or whether to.
     limit_gb
-        Most memory [GB]; none: what the machine and the job's limits allow.
+        Most memory of a process [GB]; none: what the machine and the job's limits allow, shared
+        with the other processes of the fit that are there.
     held
         What the process held before the first phase [bytes].
     load, streamed, predicted
@@ -171,7 +174,10 @@ class Budget:
     @property
     def limit(self) -> float:
         """Most memory [bytes]."""
-        return self.limit_gb * GB if self.limit_gb is not None else memory_limit_bytes()
+        if self.limit_gb is not None:
+            return self.limit_gb * GB
+        # whether a fit streams must not hang on what else the machine does
+        return memory_limit_bytes(steady=is_deterministic()) / processes.neighbours()
 
     def plan(self, title: str, load: Load) -> bool:
         """Whether a phase of the fit streams; its predicted peak is noted.
@@ -185,7 +191,7 @@ class Budget:
         # what a phase held is not there on top of what the next one needs
         self.held = self.held or resident_bytes()
         parts = peak_bytes(load, streamed=streamed, held=self.held)
-        if self.stream == "auto" and sum(parts.values()) > self.limit:
+        if self.stream == "auto" and processes.any_of(sum(parts.values()) > self.limit):
             streamed = True
             parts = peak_bytes(load, streamed=streamed, held=self.held)
         peak = sum(parts.values())

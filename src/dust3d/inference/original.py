@@ -8,7 +8,6 @@ is no posterior: it stays so that the original experiment can be run.
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +22,7 @@ from dust3d.fields.mean import ConstantMean
 from dust3d.fields.modes import fourier_modes, wavenumbers
 from dust3d.fields.sum import SumField
 from dust3d.inference.batches import StarBatches
-from dust3d.inference.devices import everywhere, star_mesh
+from dust3d.inference.devices import everywhere, star_mesh, stepper
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.target import Sightlines
 
@@ -112,29 +111,31 @@ class MomentumSGD:
             optax.sgd(lambda count: rates[count], momentum=settings.momentum),
         )
 
-        def loss(
-            coefficients: Coefficients,
-            step: jax.Array,
-            rays: Sightlines,
-            batch: jax.Array,
-            stars: Stars,
-        ):
+        def squares(
+            coefficients: Coefficients, rays: Sightlines, batch: jax.Array, stars: Stars
+        ) -> jax.Array:
             field = field_of(coefficients, stage.order, half_widths, ball)
             extinction, _ = rays.moments(field, batch, False)
-            square = stars.weight * (stars.extinction - extinction) ** 2
-            data = jnp.log(jnp.sum(square) / jnp.sum(stars.weight))
+            return jnp.sum(stars.weight * (stars.extinction - extinction) ** 2)
+
+        def penalty(coefficients: Coefficients, step: jax.Array) -> jax.Array:
             power = coefficients["cos"] ** 2 + coefficients["sin"] ** 2
-            penalty = weights[step] * jnp.sum(k ** gammas[step] * power)
-            return data + penalty, gaussian_score(data)
+            return weights[step] * jnp.sum(k ** gammas[step] * power)
 
-        def step(coefficients: Coefficients, state: Any, number: jax.Array, *batch: Any):
-            (value, data), gradient = jax.value_and_grad(loss, has_aux=True)(
-                coefficients, number, *batch
-            )
+        def seen(coefficients: Coefficients, rays: Sightlines, batch: jax.Array, stars: Stars):
+            value, gradient = jax.value_and_grad(squares)(coefficients, rays, batch, stars)
+            return value, gradient, jnp.sum(stars.weight)
+
+        def update(coefficients: Coefficients, state: Any, sums: Any, step: jax.Array):
+            square, by_square, weight = sums
+            data = jnp.log(square / weight)
+            cost, by_cost = jax.value_and_grad(penalty)(coefficients, step)
+            gradient = jax.tree.map(lambda a, b: a / square + b, by_square, by_cost)
             updates, state = self._optimiser.update(gradient, state, coefficients)
-            return optax.apply_updates(coefficients, updates), state, value, data
+            found = optax.apply_updates(coefficients, updates)
+            return found, state, data + cost, gaussian_score(data)
 
-        self._step = eqx.filter_jit(step)
+        self._step = stepper(seen, update)
 
     def start(self, parameters: Coefficients) -> Any:
         """Zero momentum."""
@@ -147,4 +148,4 @@ class MomentumSGD:
     def step(self, parameters: Coefficients, state: Any, batch: int, step: int):
         """One step on one batch."""
         parameters, state = everywhere((parameters, state), star_mesh())
-        return self._step(parameters, state, jnp.asarray(step), *self._stars.at(batch))
+        return self._step(parameters, state, (jnp.asarray(step),), self._stars.at(batch))

@@ -36,6 +36,7 @@ class FitSettings:
     optimiser: Optimiser
     fourier: FourierFits | None
     mlp: MLPFits | None
+    deterministic: bool = False
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> "FitSettings":
@@ -49,6 +50,7 @@ class FitSettings:
             Optimiser.model_validate(settings["optimiser"]),
             FourierFits.model_validate(fits["fourier"]) if "fourier" in fits else None,
             MLPFits.model_validate(fits["mlp"]) if "mlp" in fits else None,
+            settings.get("deterministic", False),
         )
 
     @property

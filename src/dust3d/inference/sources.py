@@ -28,6 +28,10 @@ class StarSource(Protocol):
         """All stars in memory, as their table has them."""
         ...
 
+    def some(self, rows: np.ndarray) -> Observations:
+        """The stars of some rows of the table, which rise."""
+        ...
+
     def order(self) -> np.ndarray:
         """Rows of the table in the order of the batches."""
         ...
@@ -68,6 +72,10 @@ class ResidentStars:
     def resident(self) -> Observations:
         """All stars in memory, as their table has them."""
         return self._observations
+
+    def some(self, rows: np.ndarray) -> Observations:
+        """The stars of some rows of the table, which rise."""
+        return self._observations.take(rows)
 
     def order(self) -> np.ndarray:
         """Rows of the table in the order of the batches."""

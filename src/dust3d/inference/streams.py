@@ -12,8 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 from jax.sharding import Mesh
 
+from dust3d import processes
 from dust3d.inference.batches import Batch, GridSightlines, stars_of, walk_batches
-from dust3d.inference.devices import even_rows, rows_by_device, share_out, shares
+from dust3d.inference.devices import even_rows, own_rows, rows_by_device, share_out, shares
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.prefetch import Prefetched
 from dust3d.inference.sources import StarSource
@@ -28,14 +29,14 @@ MakeBlocks = Callable[[np.ndarray], list[sp.csr_array]]
 
 
 class StreamedStars:
-    """The stars of a source in batches of one size.
+    """This process's share of the stars of a source, in batches of one size.
 
     Parameters
     ----------
     source
         The stars.
     shape
-        Number and size of the batches.
+        Number and size of the batches, of all processes together.
     mesh
         The devices that share each batch.
     """
@@ -43,12 +44,22 @@ class StreamedStars:
     def __init__(self, source: StarSource, shape: tuple[int, int], mesh: Mesh | None):
         self.number, self.count, self.mesh = len(source), shape[0], mesh
         self._source, self._size = source, shape[1]
-        self.size = even_rows(np.zeros((1, shape[1])), mesh).shape[1]
+        columns = own_rows(np.arange(shape[1])[None])
+        self._own = columns.shape[1]
+        self._first = processes.index() * self._own
+        self.size = even_rows(columns, mesh).shape[1]
         self._ready: Prefetched[Observations] = Prefetched(self._load, KEPT)
 
+    def _places(self, batch: int) -> tuple[int, int]:
+        """Where this process's stars of a batch begin and end in the order of all."""
+        last = min((batch + 1) * self._size, self.number)
+        first = min(batch * self._size + self._first, last)
+        return first, min(first + self._own, last)
+
     def _load(self, batch: int) -> Observations:
-        first = batch * self._size
-        return self._source.take(first, min(first + self._size, self.number))
+        first, last = self._places(batch)
+        # of a short batch some process may have nothing: another's star fills its rows up
+        return self._source.take(first if first < last else last - 1, last)
 
     def prefetch(self, batch: int) -> None:
         """Begin to read a batch."""
@@ -61,7 +72,8 @@ class StreamedStars:
     def rows(self, batch: int) -> np.ndarray:
         """Which of them stands in each row of the batch, shape (1, size); -1 for none."""
         rows = np.arange(self.size)[None]
-        return np.where(rows < len(self.observations(batch)), rows, -1)
+        first, last = self._places(batch)
+        return np.where(rows < last - first, rows, -1)
 
 
 @runtime_checkable

@@ -80,6 +80,15 @@ class StarTable:
             self._resident = read_observations(self._path, self._half_widths, self.class_names)
         return self._resident
 
+    def some(self, rows: np.ndarray) -> Observations:
+        """The stars of some rows of the table, which rise; the others are read and let go."""
+        first, parts = 0, []
+        for chunk in observation_chunks(self._path, self._half_widths, self.class_names):
+            inside = rows[(rows >= first) & (rows < first + len(chunk))]
+            parts.append(chunk.take(inside - first))
+            first += len(chunk)
+        return joined(parts)
+
     @cached_property
     def _ordered(self) -> OrderedStars:
         # whoever takes stars one by one does not want them in memory

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
+from dust3d.determinism import BLOCKS, is_deterministic
 from dust3d.rays.linear import linear_map
 from dust3d.runtime import cores
 
@@ -43,9 +44,14 @@ def ray_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=cores(), thread_name_prefix="rays")
 
 
+def block_count() -> int:
+    """Into how many blocks rows of R are cut: their products with R^T are added up in this order."""
+    return BLOCKS if is_deterministic() else cores()
+
+
 def row_blocks(matrix: sp.csr_array) -> list[sp.csr_array]:
     """A matrix in blocks of rows of about equal work, as many as there are cores."""
-    n = cores()
+    n = block_count()
     if n == 1 or matrix.nnz < n * _MIN_BLOCK_ENTRIES:
         return [matrix]
     targets = matrix.nnz * np.arange(1, n) / n

@@ -208,6 +208,11 @@ _TABLE = {
     "rays_error_sigma_p99": ("rays", "error_sigma_p99"),
     "converged": ("converged",),
     "seconds": ("seconds",),
+    "seed": ("provenance", "seed"),
+    "device": ("provenance", "device"),
+    "config_digest": ("provenance", "config_digest"),
+    "source_digest": ("provenance", "source_digest"),
+    "versions": ("provenance", "versions"),
 }
 
 
@@ -215,13 +220,15 @@ def _entry(scores: dict[str, Any], keys: tuple[str, ...]) -> Any:
     value: Any = scores
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {number}" for name, number in sorted(value.items()))
     if isinstance(value, list):
         return "x".join(str(v) for v in value)
     return f"{value:.6g}" if isinstance(value, float) else "" if value is None else value
 
 
 def compare(*, scores: Sequence[str | Path], output: str | Path, source: str = "") -> None:
-    """One row per fit, as CSV; empty cells where a score does not apply."""
+    """One row per fit, as CSV; empty cells where a score does not apply. Each has its origin."""
     rows = [read_scores(path) for path in scores]
     with atomic_path(output) as aside, aside.open("w", newline="") as file:
         writer = csv.writer(file)

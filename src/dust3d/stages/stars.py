@@ -147,6 +147,7 @@ def crossmatch(
         "provenance": provenance(settings=settings, source=source, seed=seed),
     }
     scores = {
+        "provenance": table.meta["provenance"],
         "n_astrometry": len(first),
         "n_extinction": len(second),
         "n_pairs": len(table),
@@ -292,6 +293,7 @@ def select(
     write_table(train, rows_of(stars, ~out))
     write_table(heldout, rows_of(stars, out))
     scores = {
+        "provenance": stars.meta["provenance"],
         "n_matched": len(pairs),
         "cuts": cuts,
         "n_train": int((~out).sum()),

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from dust3d.determinism import is_deterministic
+
 # the finest tolerance that FINUFFT's kernels reach in each precision
 _FINEST = {4: 1e-6, 8: 1e-14}
 # below, waking a second thread costs more than it saves
@@ -84,6 +86,8 @@ def _tolerance(accuracy: float, points: Array) -> float:
 def _options(points: int) -> Any:
     from jax_finufft.options import Opts
 
+    # threads add to the grid in whatever order they come
+    alone = points < _POINTS_PER_THREAD or is_deterministic()
     # 0: as many threads as there are cores. A factor of 1.25 makes the grid smaller and the
     # kernel wider: slower for as few modes as these
-    return Opts(nthreads=0 if points >= _POINTS_PER_THREAD else 1, upsampfac=2.0)
+    return Opts(nthreads=1 if alone else 0, upsampfac=2.0)

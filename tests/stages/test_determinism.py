@@ -1,0 +1,89 @@
+"""The same configuration and seed: the same bits if asked for, else nearly the same numbers.
+
+Each fit runs in a process of its own, with its own hash seed, threads and devices.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.inference.test_processes import arguments, arrays
+from tests.stages.test_fit import table
+
+DEADLINE_S = 300
+# large enough that FINUFFT and products with R share their work out among threads
+EXACT = {
+    "rays": {"method": "exact", "exact": {"nodes": 24, "evaluator": "finufft"}},
+    "optimiser": {"precision": "float32", "newton": {"max_steps": 0}},
+}
+PRODUCTION = {
+    "rays": {"production": {"kernel": "cubic", "oversampling": 4}},
+    "optimiser": {"precision": "float32", "newton": {"max_steps": 1, "method": "iterative"}},
+}
+CASES = {"exact": EXACT, "production": PRODUCTION}
+
+
+@pytest.fixture(scope="module")
+def stars(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stars")
+    return {
+        "train": table(folder / "train.h5", 4000, 1, 3),
+        "heldout": table(folder / "heldout.h5", 400, 2, 3),
+    }
+
+
+def run(stars, folder, repository, *, cores=None, devices=None, **changes):
+    """A fit in a process of its own, on so many cores or devices."""
+    optimiser = {"method": {"kind": "adam", "epochs": 4, "batch": 2000}} | changes.pop("optimiser")
+    given = arguments(stars, folder, optimiser=optimiser, **changes)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(repository), str(repository / "src")]),
+        "JAX_COMPILATION_CACHE_DIR": str(repository / ".jax_cache"),
+    }
+    if devices is not None:
+        environment["DUST3D_CPU_DEVICES"] = str(devices)
+    command = [sys.executable, "-m", "dust3d.stages.fit_process", json.dumps(given)]
+    if cores is not None:
+        chosen = sorted(os.sched_getaffinity(0))[:cores]
+        command = ["taskset", "-c", ",".join(map(str, chosen)), *command]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=DEADLINE_S
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return arrays(folder / "field.h5")
+
+
+def worst(one, two):
+    """The largest difference, in units of the largest number of its array."""
+    assert one.keys() == two.keys()
+    found = [0.0]
+    for name, values in one.items():
+        if values.dtype.kind == "f" and values.size:
+            found.append(float(np.abs(two[name] - values).max() / np.abs(values).max()))
+    return max(found)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_bits_if_asked_for(case, stars, tmp_path, repository):
+    found = [
+        run(stars, tmp_path / str(i), repository, deterministic=True, cores=cores, **CASES[case])
+        for i, cores in enumerate([None, None, 1])
+    ]
+    for other in found[1:]:
+        for name, values in found[0].items():
+            np.testing.assert_array_equal(other[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nearly_the_same_on_other_threads_and_devices(case, stars, tmp_path, repository):
+    changes = dict(CASES[case])
+    one, two = (
+        run(stars, tmp_path / f"{n}", repository, cores=n, **changes) for n in (1, 2)
+    )
+    assert worst(one, two) < 1e-5
+    shared = run(stars, tmp_path / "devices", repository, devices=2, **changes)
+    assert worst(one, shared) < 1e-5
