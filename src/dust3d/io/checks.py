@@ -8,8 +8,16 @@ from dust3d.errors import TableError
 
 LARGEST_EXACT_FLOAT = 2**53
 EPOCH_TOLERANCE_YR = 0.01
-LARGEST_EXTINCTION_MAG = 50.0
-"""Beyond every star that is seen at all: no cut, but the mark of a missing value."""
+LARGEST: dict[str, float] = {
+    "extinction": 50.0,
+    "extinction_error": 50.0,
+    # no star is nearer than a parsec, and none moves faster than Barnard's
+    "parallax": 1e3,
+    "pmra": 2e4,
+    "pmdec": 2e4,
+    "b_v": 20.0,
+}
+"""In our units, beyond every star that is seen at all: no cut, but the mark of a missing value."""
 _NINES = tuple(n + tail for n in (999.0, 9999.0, 99999.0) for tail in (0.0, 0.9, 0.99))
 _SENTINELS: dict[str, dict[int, tuple[float, ...]]] = {
     "parallax": {1: (*_NINES, *(-nines for nines in _NINES)), 3: (-99.0, -99.9, -99.99)},
@@ -146,21 +154,30 @@ def check_sentinels(path: Path, ours: str, name: str, values: np.ndarray) -> Non
                 )
 
 
-def check_extinctions(path: Path, extinction_mag: np.ndarray) -> None:
-    """Refuse extinctions that no visible star has; any sign is left in.
+def check_sizes(path: Path, name: str, values: np.ndarray, unit: str) -> None:
+    """Refuse values that no visible star has; any sign is left in.
+
+    Parameters
+    ----------
+    path, name
+        File and our column, for the message.
+    values
+        In our unit.
+    unit
+        That unit, for the message.
 
     Raises
     ------
     TableError
         With the column, the count and the first rows.
     """
-    wrong = np.abs(extinction_mag) > LARGEST_EXTINCTION_MAG
+    largest = LARGEST.get(name, np.inf)
+    wrong = np.abs(values) > largest
     if wrong.any():
         raise TableError(
-            f"{path}: column 'extinction' is beyond +-{LARGEST_EXTINCTION_MAG:g} mag in "
-            f"{_rows(wrong)} (such as {extinction_mag[wrong][0]:g} mag), which looks like a mark "
-            "of missing values or a wrong unit; set missing values to NaN, or correct "
-            "`units.extinction`"
+            f"{path}: column {name!r} is beyond +-{largest:g} {unit} in {_rows(wrong)} (such as "
+            f"{values[wrong][0]:g} {unit}), which looks like a mark of missing values or a wrong "
+            f"unit; set missing values to NaN, or correct `units.{name}`"
         )
 
 

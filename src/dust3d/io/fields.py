@@ -6,6 +6,7 @@ nothing in a file is executed.
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,27 @@ def _read(group: h5py.Group, path: Path) -> Field:
             values[item.name] = _read_item(group[item.name], path)
         elif item.name in group.attrs:
             values[item.name] = _tuples(json.loads(str(group.attrs[item.name])))
+    _check_order(path, values)
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
         raise ProductError(
             f"{path}: the {name} in it cannot be made: {error}; delete it and run again"
         ) from error
+
+
+def _check_order(path: Path, values: dict[str, Any]) -> None:
+    """Refuse an order of far more modes than there are coefficients, before they are listed."""
+    order = values.get("order")
+    if isinstance(order, tuple):
+        # a thin ellipsoid of modes fills an eighteenth of its box, and half of that is kept
+        box = math.prod(2 * int(m) + 1 for m in order)
+        most = max((v.size for v in values.values() if isinstance(v, np.ndarray)), default=0)
+        if box > 64 * (most + 100):
+            raise ProductError(
+                f"{path}: a field of order {order} with {most} coefficients; delete it and run "
+                "again"
+            )
 
 
 def save_field(path: str | Path, field: Field, attrs: dict[str, Any]) -> None:

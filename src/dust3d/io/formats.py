@@ -3,8 +3,6 @@
 A damaged file is refused whole; what its columns mean is decided in `dust3d.io.ingest`.
 """
 
-import gzip
-import io
 import re
 import warnings
 from collections import Counter
@@ -20,6 +18,10 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from dust3d.conventions import TABLE_PATH
 from dust3d.errors import Dust3dError, TableError
+from dust3d.io.limits import check_expansion, open_bytes
+from dust3d.io.seals import check_seal
+from dust3d.io.structure import check_dataset, datasets
+from dust3d.io.votables import check_claims
 
 _SUFFIXES = {
     ".h5": "hdf5",
@@ -87,8 +89,9 @@ def read_file(
         file_format = format_of(path)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", message=".*truncated", category=AstropyUserWarning)
-            warnings.simplefilter("ignore", category=AstropyUserWarning)
+            warnings.simplefilter("ignore")
+            for message in (".*truncated", "(Checksum|Datasum) verification failed"):
+                warnings.filterwarnings("error", message, AstropyUserWarning)
             if file_format == "fixed_width":
                 table = _read_fixed_width(path, byte_columns or {})
             else:
@@ -116,46 +119,49 @@ def _refuse_repeated(path: Path, names: list[str]) -> None:
 
 
 def _read_hdf5(path: Path) -> Table:
+    check_seal(path)
     with h5py.File(path, "r") as file:
-        found: list[str] = []
-        file.visititems(lambda name, item: found.append(name) if _is_table(item) else None)
-    if TABLE_PATH in found:
-        return Table.read(path, path=TABLE_PATH, format="hdf5", character_as_bytes=False)
-    if len(found) != 1:
-        listing = ", ".join(found) or "none"
-        raise TableError(
-            f"{path}: holds {len(found)} tables ({listing}); one table is needed, or one named "
-            f"{TABLE_PATH!r}"
-        )
-    return Table.read(path, path=found[0], format="hdf5", character_as_bytes=False)
-
-
-def _is_table(item: h5py.Group | h5py.Dataset) -> bool:
-    return isinstance(item, h5py.Dataset) and item.dtype.names is not None
+        tables = {
+            name: item
+            for name, item in datasets(file, strict=False)
+            if item.dtype.names is not None
+        }
+        name = TABLE_PATH if TABLE_PATH in tables else next(iter(tables), "")
+        if name != TABLE_PATH and len(tables) != 1:
+            raise TableError(
+                f"{path}: holds {len(tables)} tables ({', '.join(tables) or 'none'}); one table is "
+                f"needed, or one named {TABLE_PATH!r}"
+            )
+        check_dataset(name, tables[name], texts=True)
+        return Table.read(file, path=name, format="hdf5", character_as_bytes=False)
 
 
 def _read_fits(path: Path) -> Table:
-    with fits.open(path, memmap=False) as units:
+    with open_bytes(path) as file, fits.open(file, memmap=False, checksum=True) as units:
         tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
             raise TableError(
                 f"{path}: holds no whole table extension; the file is truncated or no FITS table"
             )
+        check_expansion(int(tables[0].size), path.stat().st_size)
         _refuse_repeated(path, [str(column.name) for column in tables[0].columns or ()])
         return Table.read(tables[0], character_as_bytes=False)
 
 
 def _read_ecsv(path: Path) -> Table:
-    with _opened(path) as file:
-        header = next((line for line in file if not line.startswith("#")), "")
+    lines = _lines(path)
+    header = next((line for line in lines if not line.startswith("#")), "")
     _refuse_repeated(path, header.replace(",", " ").split())
-    return Table.read(path, format="ascii.ecsv")
+    return Table.read(lines, format="ascii.ecsv")
 
 
 def _read_votable(path: Path) -> Table:
     from astropy.io.votable import parse_single_table
 
-    table = parse_single_table(str(path))
+    with open_bytes(path) as file:
+        check_claims(file, path.stat().st_size)
+    with open_bytes(path) as file:
+        table = parse_single_table(file.read)
     _refuse_repeated(path, [field.name for field in table.fields])
     return table.to_table(use_names_over_ids=True)
 
@@ -163,21 +169,29 @@ def _read_votable(path: Path) -> Table:
 def _read_parquet(path: Path) -> Table:
     import pyarrow.parquet
 
-    _refuse_repeated(path, list(pyarrow.parquet.read_schema(path).names))
+    about = pyarrow.parquet.read_metadata(path)
+    check_expansion(8 * about.num_rows * about.num_columns, path.stat().st_size)
+    _refuse_repeated(path, list(about.schema.to_arrow_schema().names))
     return Table.read(path, format="parquet")
 
 
-def _opened(path: Path) -> io.TextIOBase:
-    """Text, without the mark of byte order that some programs put first."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    return open(path, encoding="utf-8-sig")
+def _lines(path: Path) -> list[str]:
+    """Lines of text, without the mark of byte order that some programs put first."""
+    with open_bytes(path) as file:
+        text = file.read().decode("utf-8-sig")
+    if "\0" in text:
+        raise ValueError(f"line {text[: text.index(chr(0))].count(chr(10)) + 1} holds a NUL byte")
+    if text and text[-1] not in "\r\n":
+        raise TableError(
+            f"{path}: the last line does not end, so the file may be truncated in it: fetch it "
+            "again, or end the line"
+        )
+    return text.splitlines()
 
 
 def _read_csv(path: Path) -> Table:
     """Comma-separated values; a last column of free text may hold commas itself."""
-    with _opened(path) as file:
-        lines = file.read().splitlines()
+    lines = _lines(path)
     if lines[0].startswith("# %ECSV"):
         return _read_ecsv(path)
     lines = list(dropwhile(lambda line: line.startswith("#"), filter(str.strip, lines)))
@@ -230,9 +244,8 @@ def _read_csv_with_text(path: Path, names: list[str], lines: list[str], longer: 
 
 
 def _read_fixed_width(path: Path, byte_columns: dict[str, tuple[int, int]]) -> Table:
-    opener: Callable = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as file:
-        content: bytes = file.read()
+    with open_bytes(path) as file:
+        content = file.read()
     lines = [line.rstrip(b"\r") for line in content.split(b"\n")]
     lines = [line for line in lines if line.strip()]
     if not lines:

@@ -11,6 +11,8 @@ import h5py
 from dust3d.conventions import FORMAT_VERSION
 from dust3d.errors import ProductError
 from dust3d.files import atomic_path
+from dust3d.io.seals import check_seal, seal
+from dust3d.io.structure import check_file
 
 # a file of these names that has lost even its first bytes is still one of ours
 _NAMES = ("field.h5", "history.h5", "checkpoint.h5")
@@ -22,9 +24,31 @@ def looks_like_hdf5(path: str | Path) -> bool:
         return file.read(8) == b"\x89HDF\r\n\x1a\n" or Path(path).name in _NAMES
 
 
+DAMAGE = (
+    OSError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+)
+"""What h5py, JSON and the makers of fields raise where a file holds something else."""
+
+
 @contextmanager
-def reading(path: str | Path, product: str) -> Iterator[h5py.File]:
+def reading(path: str | Path, product: str, *, sealed: bool = True) -> Iterator[h5py.File]:
     """Open a product to read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    product
+        Its format.
+    sealed
+        Whether its checksum is looked for, which reads all of the file once.
 
     Raises
     ------
@@ -37,7 +61,10 @@ def reading(path: str | Path, product: str) -> Iterator[h5py.File]:
     if not looks_like_hdf5(path):
         raise ProductError(f"{path}: not an HDF5 file; give the {product} of a run")
     try:
+        if sealed:
+            check_seal(path)
         with h5py.File(path, "r") as file:
+            check_file(file)
             found, number = file.attrs.get("format"), file.attrs.get("format_version")
             if found != product:
                 raise ProductError(
@@ -50,19 +77,23 @@ def reading(path: str | Path, product: str) -> Iterator[h5py.File]:
                     f"{FORMAT_VERSION}; make it again, or use the dust3d that wrote it"
                 )
             yield file
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except DAMAGE as error:
         raise ProductError(
-            f"{path}: damaged or cut short ({error}); delete it and run again"
+            f"{path}: damaged or cut short ({str(error) or type(error).__name__}); delete it and "
+            "run again"
         ) from error
 
 
 @contextmanager
-def writing(path: str | Path, product: str) -> Iterator[h5py.File]:
-    """Open a product to write; it appears at `path` once it is whole."""
-    with atomic_path(path) as aside, h5py.File(aside, "w") as file:
-        file.attrs["format"] = product
-        file.attrs["format_version"] = FORMAT_VERSION
-        yield file
+def writing(path: str | Path, product: str, *, sealed: bool = True) -> Iterator[h5py.File]:
+    """Open a product to write; it appears at `path` once it is whole, with its checksum."""
+    with atomic_path(path) as aside:
+        with h5py.File(aside, "w") as file:
+            file.attrs["format"] = product
+            file.attrs["format_version"] = FORMAT_VERSION
+            yield file
+        if sealed:
+            seal(aside)
 
 
 def write_attrs(group: h5py.Group, attrs: dict[str, Any]) -> None:

@@ -22,12 +22,13 @@ from dust3d.io.aliases import (
     other_than_a_v,
 )
 from dust3d.io.checks import (
+    LARGEST,
     check_epoch,
     check_errors,
-    check_extinctions,
     check_parallaxes,
     check_positions,
     check_sentinels,
+    check_sizes,
     exact_ids,
 )
 from dust3d.io.formats import read_file
@@ -82,9 +83,9 @@ def _check(path: Path, table: QTable, epoch_yr: float) -> None:
         check_parallaxes(
             path, table["parallax"].to_value("mas"), table["parallax_error"].to_value("mas")
         )
-    if "extinction" in table.colnames:
-        check_extinctions(path, table["extinction"].to_value("mag"))
     for name in table.colnames:
+        if name in LARGEST:
+            check_sizes(path, name, in_unit(table, name, UNITS[name]), UNITS[name])
         if name.endswith("_error"):
             check_errors(path, name, np.asarray(table[name]))
 

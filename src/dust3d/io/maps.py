@@ -9,12 +9,28 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from dust3d.conventions import AXES, FORMAT_VERSION, MAP_FORMAT
-from dust3d.errors import ProductError
+from dust3d.conventions import (
+    AXES,
+    DENSITY_UNIT,
+    EXTINCTION_UNIT,
+    FORMAT_VERSION,
+    MAP_FORMAT,
+    POSITION_UNIT,
+)
+from dust3d.errors import Dust3dError, ProductError
 from dust3d.files import atomic_path
+from dust3d.io.stores import check_store
 
 _CHECKSUMS = "sha256"
+_ATTRIBUTES = "attributes"
+_UNITS = {
+    "density": DENSITY_UNIT,
+    "ln_density": "1",
+    "extinction": EXTINCTION_UNIT,
+    **dict.fromkeys(AXES, POSITION_UNIT),
+}
 VARIABLES = ("density", "ln_density", "extinction")
+_CHECKED = ("half_widths_kpc", "order", "band", "frame", "units", "estimator", "provenance", "seed")
 
 
 def _attribute(value: Any) -> Any:
@@ -22,11 +38,17 @@ def _attribute(value: Any) -> Any:
 
 
 def _checksums(dataset: xr.Dataset) -> dict[str, str]:
-    """SHA-256 of the values of each variable: zarr fills a chunk that is lost without a word."""
-    return {
+    """SHA-256 of the values of each variable: zarr fills a chunk that is lost without a word.
+
+    And of what decides how they are read; further variables and attributes may be added.
+    """
+    sums = {
         str(name): hashlib.sha256(variable.values.tobytes()).hexdigest()
         for name, variable in dataset.variables.items()
     }
+    about = {name: dataset.attrs.get(name) for name in _CHECKED}
+    text = json.dumps(about, sort_keys=True, default=lambda value: np.asarray(value).tolist())
+    return sums | {_ATTRIBUTES: hashlib.sha256(text.encode()).hexdigest()}
 
 
 def write_map(path: str | Path, dataset: xr.Dataset) -> None:
@@ -55,12 +77,14 @@ def read_map(path: str | Path) -> xr.Dataset:
     if not path.is_dir():
         raise ProductError(f"{path}: no such map; expected a zarr store (a folder)")
     try:
-        with xr.open_zarr(path, consolidated=False, chunks=None) as store:
+        check_store(path)
+        # version 2 has codecs that run code
+        with xr.open_zarr(path, consolidated=False, chunks=None, zarr_format=3) as store:
             _check(path, store)
             loaded = store.load()
             _check_values(path, loaded)
             return loaded
-    except ProductError:
+    except Dust3dError:
         raise
     # zarr and its codecs raise errors of many libraries on damaged stores
     except Exception as error:
@@ -83,6 +107,33 @@ def _check(path: Path, store: xr.Dataset) -> None:
     missing = [name for name in (*VARIABLES, *AXES) if name not in store.variables]
     if missing:
         raise ProductError(f"{path}: the map lacks {', '.join(missing)}; make it again")
+    half_widths = store.attrs.get("half_widths_kpc")
+    if not (isinstance(half_widths, list | tuple) and len(half_widths) in (2, 3)):
+        raise ProductError(f"{path}: does not say how large its box is; make it again")
+    for name, unit in _UNITS.items():
+        if store[name].attrs.get("units") != unit:
+            raise ProductError(
+                f"{path}: {name} is in {store[name].attrs.get('units')!r}, where a map has "
+                f"{unit!r}; make it again"
+            )
+        dims = AXES if name in VARIABLES else (name,)
+        if store[name].dims != dims:
+            raise ProductError(f"{path}: {name} has other axes than {dims}; make it again")
+
+
+def _check_cells(path: Path, loaded: xr.Dataset) -> None:
+    """The coordinates are the centres of equal cells of the box."""
+    for name, half in zip(AXES, loaded.attrs["half_widths_kpc"], strict=False):
+        number = loaded.sizes[name]
+        centres = float(half) * ((2 * np.arange(number) + 1) / number - 1)
+        if not np.allclose(loaded[name].values, centres, rtol=0, atol=1e-6 * abs(float(half))):
+            raise ProductError(
+                f"{path}: the coordinates {name} are not the centres of cells of a box of half-"
+                f"width {half} kpc; make the map again"
+            )
+    for name in VARIABLES:
+        if not np.isfinite(loaded[name].values).all():
+            raise ProductError(f"{path}: {name} has values that are not finite; make it again")
 
 
 def _check_values(path: Path, loaded: xr.Dataset) -> None:
@@ -94,3 +145,4 @@ def _check_values(path: Path, loaded: xr.Dataset) -> None:
             f"{path}: {', '.join(changed)} is not what was written (a part is lost or damaged); "
             "delete the map and make it again"
         )
+    _check_cells(path, loaded)

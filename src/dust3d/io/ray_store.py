@@ -53,7 +53,7 @@ class RayStore:
             except ProductError as error:
                 logger.warning("rays are made anew: %s", error)
         blocks = make()
-        with writing(path, RAYS_FORMAT) as file:
+        with writing(path, RAYS_FORMAT, sealed=False) as file:
             write_attrs(file, {"key": self._key})
             for i, block in enumerate(blocks):
                 group = file.create_group(f"{i:03d}")
@@ -65,7 +65,7 @@ class RayStore:
         return blocks
 
     def _read(self, path: Path) -> list[sp.csr_array]:
-        with reading(path, RAYS_FORMAT) as file:
+        with reading(path, RAYS_FORMAT, sealed=False) as file:
             if file.attrs["key"] != self._key:
                 raise ProductError(f"{path}: rays of other stars")
             return [_block(group_in(file, name)) for name in sorted(file)]

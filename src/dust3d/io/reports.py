@@ -1,11 +1,13 @@
 """Reports in JSON (scores, cross-match): read, and refused if they lack what is needed."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dust3d.errors import ProductError
+from dust3d.files import unsealed
 
 # the ceilings that an order sets are missing for fields without one
 _SHELLS = ("k_per_kpc", "r", "transfer", "power_truth", "power_fit")
@@ -21,10 +23,10 @@ def read_json(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = unsealed(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ProductError(f"{path}: no such file; run the step that makes it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ProductError(
             f"{path}: damaged or not JSON ({error}); delete it and make it again"
         ) from error
@@ -55,3 +57,24 @@ def read_scores(path: str | Path) -> dict[str, Any]:
         shells = [f"recovery.shells.{key}" for key in _SHELLS]
         _require(path, scores, ["recovery.correlation", *shells])
     return scores
+
+
+def read_likelihood(path: str | Path) -> dict[str, Any]:
+    """The section `likelihood` of a fit's summary, `fit.json`: numbers, and one for each class.
+
+    Raises
+    ------
+    ProductError
+        If the file is missing or damaged, or the section holds something else.
+    """
+    found = read_json(path, ["likelihood"])["likelihood"]
+    for key, value in found.items() if isinstance(found, dict) else [("", found)]:
+        of_classes = isinstance(value, dict)
+        inner = value.values() if of_classes else [value]
+        plain = all(isinstance(v, int | float) and math.isfinite(v) for v in inner)
+        if not plain or (not of_classes and value < 0):
+            raise ProductError(
+                f"{path}: `likelihood.{key}` holds {str(value)[:60]!r}, where numbers are needed; "
+                "delete it and fit again"
+            )
+    return found

@@ -51,7 +51,7 @@ class OrderedStars:
 
     def __init__(self, path: str | Path, class_names: tuple[str, ...]):
         self.path, self.class_names = Path(path), class_names
-        with reading(path, _PRODUCT) as file:
+        with reading(path, _PRODUCT, sealed=False) as file:
             dataset: Any = file[_DATASET]
             self._number = len(dataset)
 
@@ -60,7 +60,7 @@ class OrderedStars:
 
     def take(self, first: int, last: int) -> Observations:
         """The stars from one place of the order up to another."""
-        with reading(self.path, _PRODUCT) as file:
+        with reading(self.path, _PRODUCT, sealed=False) as file:
             dataset: Any = file[_DATASET]
             part = dataset[first:last]
         return Observations(
@@ -104,7 +104,7 @@ def write_ordered(
     number, record = len(places), _record(ndim)
     firsts = np.arange(0, number, bucket)
     filled, row = firsts.copy(), 0
-    with writing(path, _PRODUCT) as file:
+    with writing(path, _PRODUCT, sealed=False) as file:
         dataset: Any = file.create_dataset(_DATASET, (number,), record)
         for chunk in chunks:
             some = _records(chunk, places[row : row + len(chunk)], record)

@@ -9,11 +9,14 @@ import h5py
 import numpy as np
 from astropy import units as u
 from astropy.table import QTable
-from astropy.table.meta import get_header_from_yaml
+from astropy.table.meta import YamlParseError, get_header_from_yaml
 
 from dust3d.conventions import TABLE_PATH
 from dust3d.errors import TableError
 from dust3d.files import atomic_path
+from dust3d.io.hdf5 import DAMAGE
+from dust3d.io.seals import check_seal, seal
+from dust3d.io.structure import check_file
 
 _ROWS_PER_CHUNK = 1 << 16
 _COLUMNS = f"{TABLE_PATH}.__table_column_meta__"
@@ -43,6 +46,7 @@ def write_table(path: str | Path, table: QTable) -> None:
             )
     with atomic_path(path) as aside:
         table.write(aside, path=TABLE_PATH, serialize_meta=True, format="hdf5")
+        seal(aside)
 
 
 def read_table(path: str | Path, columns: list[str] | tuple[str, ...] | None = None) -> QTable:
@@ -70,7 +74,7 @@ def read_table(path: str | Path, columns: list[str] | tuple[str, ...] | None = N
 
 def count_rows(path: str | Path) -> int:
     """Number of rows of a star table; errors as for `read_table`."""
-    with _opened(path) as (dataset, _):
+    with _opened(path, sealed=False) as (dataset, _):
         return len(dataset)
 
 
@@ -113,13 +117,18 @@ def _column(part: np.ndarray, name: str, unit: Any) -> Any:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[h5py.Dataset, dict[str, Any]]]:
-    """The rows of a star table in its file, and the units of its columns."""
+def _opened(
+    path: str | Path, *, sealed: bool = True
+) -> Iterator[tuple[h5py.Dataset, dict[str, Any]]]:
+    """The rows of a star table in its file, whose checksum is right, and its columns' units."""
     path = Path(path)
     if not path.is_file():
         raise TableError(f"{path}: no such file; run the workflow again to make it")
     try:
+        if sealed:
+            check_seal(path)
         with h5py.File(path, "r") as file:
+            check_file(file)
             if TABLE_PATH not in file:
                 raise TableError(
                     f"{path}: holds no table {TABLE_PATH!r}, but {', '.join(file) or 'nothing'}; "
@@ -132,7 +141,7 @@ def _opened(path: str | Path) -> Iterator[tuple[h5py.Dataset, dict[str, Any]]]:
             if len(dataset) == 0:
                 raise TableError(f"{path}: the table has no rows (0 rows); make it again")
             yield dataset, units
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (*DAMAGE, YamlParseError) as error:
         raise TableError(
             f"{path}: damaged or no HDF5 table ({error}); remove the file and run the workflow "
             "again"

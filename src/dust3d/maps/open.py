@@ -219,3 +219,10 @@ def _nothing_here(folder: Path) -> str:
 def _check_box(path: Path, attrs: dict[str, Any]) -> None:
     if "half_widths_kpc" not in attrs:
         raise ProductError(f"{path}: does not say how large its box is; make it again")
+    found = attrs["half_widths_kpc"]
+    plain = isinstance(found, list | tuple) and all(isinstance(h, int | float) for h in found)
+    if not (plain and len(found) in (2, 3) and all(0 < h < np.inf for h in found)):
+        raise ProductError(
+            f"{path}: its box has the half-widths {found!r}, where two or three positive numbers "
+            "are needed; make it again"
+        )

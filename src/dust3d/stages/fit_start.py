@@ -14,7 +14,7 @@ from dust3d.inference.original import Coefficients
 from dust3d.inference.prior import FourierPrior, Xi
 from dust3d.inference.target import Target
 from dust3d.io.fields import load_field
-from dust3d.io.reports import read_json
+from dust3d.io.reports import read_likelihood
 from dust3d.stages.fit_job import Job
 
 
@@ -61,6 +61,6 @@ def warm_start(job: Job, target: Target, path: str | Path) -> Xi:
     raised = change_order(series, job.settings.order, job.settings.fourier.ball)
     xi["field"]["varying"] = prior.whiten(raised)
     xi["field"]["mean"] = target.prior.parts["mean"].whiten(mean)
-    summary = read_json(Path(path).with_name("fit.json"), ["likelihood"])
-    xi["likelihood"] = target.likelihood.whiten(summary["likelihood"], job.train.class_names)
+    summary = read_likelihood(Path(path).with_name("fit.json"))
+    xi["likelihood"] = target.likelihood.whiten(summary, job.train.class_names)
     return jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)

@@ -1,0 +1,57 @@
+"""A checksum at the end of a file: one changed byte anywhere in it is noticed.
+
+CRC-32 against accidents, not against forgers; a third of the time of SHA-256, and as much as
+HDF5's own checksums take, which would leave out attributes and the file's structure.
+
+HDF5 knows the length of its content and passes over what follows, so a sealed file opens in
+every program. Whoever changes the file with another program takes the seal off: HDF5 cuts the file
+to its content. A file without a seal is read unchecked.
+"""
+
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+_MARK = b"\ndust3d crc32 of all bytes before this line: "
+_LENGTH = len(_MARK) + 8 + 1
+_BLOCK = 1 << 20
+
+
+def _checksum(file: BinaryIO, length: int) -> bytes:
+    """Of so many bytes from the beginning of a file."""
+    file.seek(0)
+    total = 0
+    while length > 0 and (block := file.read(min(_BLOCK, length))):
+        total = zlib.crc32(block, total)
+        length -= len(block)
+    return b"%08x" % total
+
+
+def seal(path: str | Path) -> None:
+    """Write the checksum of a file behind its content."""
+    with open(path, "r+b") as file:
+        length = file.seek(0, 2)
+        line = _MARK + _checksum(file, length) + b"\n"
+        file.seek(length)
+        file.write(line)
+
+
+def check_seal(path: str | Path) -> bool:
+    """Whether a file is sealed.
+
+    Raises
+    ------
+    ValueError
+        If its content is not what was sealed.
+    """
+    with open(path, "rb") as file:
+        length = file.seek(0, 2) - _LENGTH
+        if length < 0:
+            return False
+        file.seek(length)
+        line = file.read()
+        if not line.startswith(_MARK):
+            return False
+        if line[len(_MARK) :].strip() != _checksum(file, length):
+            raise ValueError("its content is not what was written: the checksum at its end differs")
+    return True
