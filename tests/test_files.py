@@ -1,11 +1,13 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
 from dust3d.errors import StorageError
-from dust3d.files import atomic_path, remove, write_json
+from dust3d.files import atomic_path, remove, scratch_folder, unsealed, write_json
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):
@@ -80,7 +82,10 @@ def test_a_file_in_place_of_the_folder(tmp_path):
 def test_json_is_sorted_and_refuses_nan(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [1.5]})
     assert (tmp_path / "a.json").read_text().index('"a"') < 8
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1.5], "b": 1}
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert unsealed(content) == {"a": [1.5], "b": 1}
+    with pytest.raises(ValueError, match="checksum"):
+        unsealed(content | {"b": 2})
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "b.json", {"x": float("nan")})
     assert not (tmp_path / "b.json").exists()
@@ -92,3 +97,61 @@ def test_remove_takes_files_folders_and_nothing(tmp_path):
     for name in ("link", "missing", "folder"):
         remove(tmp_path / name)
     assert os.listdir(tmp_path) == []
+
+
+def killed(code, folder):
+    """Run code in a process that kills itself."""
+    lines = [
+        "import os, sys",
+        "from pathlib import Path",
+        "from dust3d.files import atomic_path, scratch_folder",
+        "folder = Path(sys.argv[1])",
+        code,
+        "    os.kill(os.getpid(), 9)",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines), str(folder)])
+    assert done.returncode == -9
+
+
+def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path):
+    killed("with atomic_path(folder / 'a.h5') as aside:\n    aside.write_text('half')", tmp_path)
+    killed("with atomic_path(folder / 'a.zarr') as aside:\n    aside.mkdir()", tmp_path)
+    killed("with scratch_folder(folder, 'try') as own:\n    (own / 'b').touch()", tmp_path)
+    assert len(os.listdir(tmp_path)) == 6
+    with atomic_path(tmp_path / "a.h5") as aside:
+        aside.write_text("whole")
+    assert len(os.listdir(tmp_path)) == 5
+    with atomic_path(tmp_path / "a.zarr") as aside:
+        aside.mkdir()
+    with scratch_folder(tmp_path, "try") as own:
+        assert os.listdir(own) == []
+    assert sorted(os.listdir(tmp_path)) == ["a.h5", "a.zarr"]
+
+
+def test_what_a_living_process_writes_stays(tmp_path):
+    with atomic_path(tmp_path / "a.h5") as first, scratch_folder(tmp_path, "a.h5") as folder:
+        first.write_text("first")
+        with atomic_path(tmp_path / "a.h5") as second, scratch_folder(tmp_path, "a.h5"):
+            second.write_text("second")
+        assert first.exists()
+        assert folder.exists()
+    assert (tmp_path / "a.h5").read_text() == "first"
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+def test_what_stood_there_before_can_be_kept(tmp_path):
+    path, before = tmp_path / "a", tmp_path / "before"
+    for content in ("1", "2", "3"):
+        with atomic_path(path, keep=before) as aside:
+            aside.write_text(content)
+    assert (path.read_text(), before.read_text()) == ("3", "2")
+    with pytest.raises(ValueError, match="half"), atomic_path(path, keep=before):
+        raise ValueError("half")
+    assert (path.read_text(), before.read_text()) == ("3", "2")
+
+
+def test_a_scratch_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot be written"):
+        with scratch_folder(tmp_path / "file" / "inner", "try"):
+            pass

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import os
+import signal
 import sys
 
 import pytest
@@ -97,3 +99,31 @@ def test_our_own_mistake_leaves_its_traceback_in_the_log(tmp_path):
         _ = 1 / 0
     assert "Traceback" in log.read_text()
     assert "ZeroDivisionError" in log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_job_that_is_told_to_end_says_so_and_can_be_run_again(tmp_path, capsys, number):
+    log, before = tmp_path / "fit.log", signal.getsignal(number)
+    with pytest.raises(SystemExit) as ending, job(log):
+        signal.raise_signal(number)
+    assert ending.value.code == 75
+    said = capsys.readouterr().err
+    assert said == f"dust3d: ended by {number.name} after 0 s; run again to go on\n"
+    assert f"WARNING ended by {number.name}" in log.read_text()
+    assert signal.getsignal(number) is before
+
+
+def test_a_log_on_a_full_disk_is_one_line_on_the_terminal(tmp_path, capsys):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full on this system")
+    log = tmp_path / "fit.log"
+    log.symlink_to("/dev/full")
+    with pytest.raises(SystemExit), job(log):
+        for _ in range(3):
+            logger.info("hello")
+        raise TableError("no rows")
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"dust3d: {log}: cannot be written (No space left on device)",
+        "dust3d: no rows",
+    ]

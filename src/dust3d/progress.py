@@ -5,12 +5,13 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
 from dust3d.errors import Dust3dError
+from dust3d.interrupts import EXIT_CODE, Interrupted, listening
 
 logger = logging.getLogger("dust3d")
 
@@ -62,27 +63,54 @@ class Progress:
             self._bar.close()
 
 
+class _LogFile(logging.FileHandler):
+    """A log that, if it can no longer be written, says so once and in one line."""
+
+    _failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Tell the terminal that the log is incomplete."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._failed:
+            self._failed = True
+            sys.stderr.write(f"dust3d: {self.baseFilename}: cannot be written ({error.strerror})\n")
+
+    def close(self) -> None:
+        """Close the file; what did not fit is lost."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def job(log: str | Path) -> Iterator[None]:
     """Run a job of the workflow with its messages in a log file.
 
     A `Dust3dError` ends the process with its message alone, on the terminal and in
-    the log; any other exception leaves its traceback in the log and goes on.
+    the log; any other exception leaves its traceback in the log and goes on. SIGTERM
+    or SIGINT end the process with `interrupts.EXIT_CODE` and nothing half-written.
     """
     log = Path(log)
     log.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(log, mode="w", encoding="utf-8")
+    handler = _LogFile(log, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     started = time.monotonic()
     try:
-        yield
+        with listening():
+            yield
         logger.info("done in %.1f s", time.monotonic() - started)
     except Dust3dError as error:
         logger.error("%s", error)
         sys.stderr.write(f"dust3d: {error}\n")
         raise SystemExit(1) from None
+    except Interrupted as signal:
+        message = f"ended by {signal} after {time.monotonic() - started:.0f} s; run again to go on"
+        logger.warning("%s", message)
+        sys.stderr.write(f"dust3d: {message}\n")
+        raise SystemExit(EXIT_CODE) from None
     except Exception:
         logger.error("%s", traceback.format_exc())
         raise

@@ -2,10 +2,12 @@
 
 import copy
 import logging
+import signal
 
 import numpy as np
 import pytest
 
+from dust3d import interrupts
 from dust3d.errors import FitError
 from dust3d.inference.loop import Fit, Hooks, Phase, run_phase, walk
 
@@ -93,12 +95,12 @@ def test_snapshots_are_spread_over_the_epochs_from_the_first_guess_on():
     assert walked(TwoPhases(), snapshots=0).snapshots == []
 
 
-@pytest.mark.parametrize("stop", range(8))
+@pytest.mark.parametrize("stop", range(26))
 def test_a_walk_that_goes_on_from_any_checkpoint_ends_at_the_same_place(stop):
     saved = []
     whole = walked(TwoPhases(), save=lambda fit: saved.append(copy.deepcopy(fit)), seconds=-1.0)
-    # one checkpoint after each of six epochs, and at the end of each of two phases
-    assert len(saved) == 8
+    # one checkpoint after each of 18 steps, of six epochs, and of two phases
+    assert len(saved) == 26
     fit = walk("fit", TwoPhases(), saved[stop], hooks(), seed=1)
     assert fit.parameters == whole.parameters
     columns = [0, 1, 3, 4, 5]
@@ -121,8 +123,10 @@ def test_a_loss_that_is_not_finite_stops_the_fit_before_it_is_saved(spoil):
     recipe, saved = TwoPhases(spoil=spoil), []
     with pytest.raises(FitError, match=r"epoch 2 of phase 1.*learning_rate"):
         walked(recipe, save=lambda fit: saved.append(copy.deepcopy(fit)), seconds=-1.0)
-    assert [fit.epoch for fit in saved] == [1]
-    assert np.isfinite(saved[0].parameters)
+    # after each step, and after the first epoch
+    steps = [3 * fit.epoch + len(fit.done) for fit in saved]
+    assert steps == [1, 2, 3, *range(3, spoil + 1)]
+    assert all(np.isfinite(fit.parameters) for fit in saved)
 
 
 def test_a_phase_tells_how_far_it_is(caplog):
@@ -131,3 +135,22 @@ def test_a_phase_tells_how_far_it_is(caplog):
         run_phase("title", recipe.phase(0), Fit(np.zeros(()), np.zeros(())), hooks(), seed=1)
     assert "title: 4/4" in caplog.text
     assert "held-out" in caplog.text
+
+
+def test_a_walk_that_is_asked_to_end_saves_after_its_step_and_goes_on_from_there():
+    whole = walked(TwoPhases())
+    recipe, saved = TwoPhases(), []
+    step = recipe.methods[0].step
+
+    def signalled(*arguments):
+        if arguments[-1] == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return step(*arguments)
+
+    recipe.methods[0].step = signalled
+    with interrupts.listening(), pytest.raises(interrupts.Interrupted, match="SIGTERM"):
+        walked(recipe, save=lambda fit: saved.append(copy.deepcopy(fit)))
+    assert [(fit.epoch, len(fit.done)) for fit in saved] == [(1, 2)]
+    fit = walk("fit", TwoPhases(), saved[0], hooks(), seed=1)
+    assert fit.parameters == whole.parameters
+    assert fit.rows[1][3:] == pytest.approx(whole.rows[1][3:], rel=0, abs=0, nan_ok=True)

@@ -10,7 +10,12 @@ import pytest
 from tests.fields.examples import fourier
 
 from dust3d.errors import ProductError, StorageError
-from dust3d.io.checkpoints import checkpoint_attrs, load_checkpoint, save_checkpoint
+from dust3d.io.checkpoints import (
+    previous_path,
+    read_checkpoint,
+    save_checkpoint,
+    stored_paths,
+)
 
 TREE = {
     "field": fourier(),
@@ -29,16 +34,16 @@ def path(tmp_path):
 
 
 def test_the_state_comes_back_to_the_bit(path):
-    tree, arrays = load_checkpoint(path, jax.tree.map(jnp.zeros_like, TREE))
+    found = read_checkpoint(path)
+    tree, arrays = found.tree(jax.tree.map(jnp.zeros_like, TREE)), found.arrays
     assert jax.tree.structure(tree) == jax.tree.structure(TREE)
-    for found, leaf in zip(jax.tree.leaves(tree), jax.tree.leaves(TREE), strict=True):
-        assert found.dtype == leaf.dtype
-        assert np.asarray(found).tobytes() == np.asarray(leaf).tobytes()
+    for back, leaf in zip(jax.tree.leaves(tree), jax.tree.leaves(TREE), strict=True):
+        assert back.dtype == leaf.dtype
+        assert np.asarray(back).tobytes() == np.asarray(leaf).tobytes()
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], array)
-    attrs = checkpoint_attrs(path)
-    assert attrs["epoch"] == 3
-    assert not attrs["complete"]
+    assert found.attrs["epoch"] == 3
+    assert found.attrs["complete"] is False
 
 
 @pytest.mark.parametrize("change", ["shape", "type", "number"])
@@ -51,7 +56,7 @@ def test_another_fit_is_refused(path, change):
     else:
         like["more"] = jnp.zeros(())
     with pytest.raises(ProductError, match=r"checkpoint\.h5: .* another fit; delete it and run"):
-        load_checkpoint(path, like)
+        read_checkpoint(path).tree(like)
 
 
 def test_damage_is_refused(path):
@@ -59,11 +64,28 @@ def test_damage_is_refused(path):
     with h5py.File(path, "a") as file:
         del file["leaves/00003"]
     with pytest.raises(ProductError, match="delete it and run again"):
-        load_checkpoint(path, TREE)
-    for length in (50, len(whole) // 2, len(whole) - 200):
+        read_checkpoint(path)
+    for length in (50, len(whole) // 2, len(whole) - 200, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(ProductError, match=r"checkpoint\.h5: damaged .*run again"):
-            load_checkpoint(path, TREE)
+            read_checkpoint(path)
+    for place in np.linspace(0, len(whole) - 1, 50).astype(int):
+        content = bytearray(whole)
+        content[place] ^= 4
+        path.write_bytes(content)
+        with pytest.raises(ProductError, match=r"checkpoint\.h5: .*run"):
+            read_checkpoint(path)
+
+
+def test_the_one_before_is_kept(path):
+    previous = previous_path(path)
+    assert list(stored_paths(path)) == [path]
+    for epoch in (4, 5):
+        save_checkpoint(path, TREE, ARRAYS, {"epoch": epoch})
+        assert [read_checkpoint(p).attrs["epoch"] for p in stored_paths(path)] == [epoch, epoch - 1]
+    path.unlink()
+    assert list(stored_paths(path)) == [previous]
+    assert [p.name for p in path.parent.iterdir()] == ["checkpoint.previous.h5"]
 
 
 @pytest.mark.parametrize(
@@ -82,5 +104,5 @@ def test_a_full_disk_keeps_the_last_good_one(path, monkeypatch, error):
     with pytest.raises(StorageError, match="Make room"):
         save_checkpoint(path, TREE, ARRAYS, {"epoch": 4})
     monkeypatch.undo()
-    assert checkpoint_attrs(path)["epoch"] == 3
+    assert read_checkpoint(path).attrs["epoch"] == 3
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.h5"]

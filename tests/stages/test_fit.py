@@ -5,6 +5,7 @@ import logging
 import shutil
 
 import astropy.units as u
+import h5py
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,8 +21,10 @@ from dust3d.io.fields import load_field
 from dust3d.io.history import read_history
 from dust3d.io.tables import write_table
 from dust3d.stages import fit
+from dust3d.stages.fit_changes import changes
 
 NAMES = ("field.h5", "fit.json", "history.h5", "checkpoint.h5")
+CHECKPOINTS = ["checkpoint.h5", "checkpoint.previous.h5"]
 ADAM = {"kind": "adam", "epochs": 6, "batch": 64}
 STAGE = {
     "drops": 2,
@@ -146,11 +149,11 @@ def kill_after(monkeypatch, epochs):
     """Stop fits once this many epochs have ended, after their checkpoint."""
     step, done = loop._epoch, []
 
-    def epoch(method, state, seed):
+    def epoch(method, state, *rest):
         if len(done) == epochs:
             raise Killed
         done.append(state.epoch)
-        return step(method, state, seed)
+        return step(method, state, *rest)
 
     monkeypatch.setattr(loop, "_epoch", epoch)
 
@@ -166,7 +169,7 @@ def test_a_killed_fit_goes_on_to_the_same_answer(whole, tables, tmp_path, monkey
         kill_after(patch, 4)
         with pytest.raises(Killed):
             run(tmp_path, tables)
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.h5"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == CHECKPOINTS
     with caplog.at_level(logging.INFO, "dust3d"):
         run(tmp_path, tables)
     assert "resumed at epoch 4" in caplog.text
@@ -200,22 +203,62 @@ def test_a_checkpoint_of_other_settings_is_not_used(whole, tables, tmp_path, mon
     stopped(tmp_path / "other", tables, monkeypatch)
     with caplog.at_level(logging.INFO, "dust3d"):
         run(tmp_path / "other", tables, prior={"std": 0.7})
-    assert "of other settings" in caplog.text
+    assert "of other settings or stars (prior.std was 1.0 and is 0.7); starting anew" in caplog.text
     assert "resumed" not in caplog.text
     other = read_history(tmp_path / "other" / "history.h5")
     np.testing.assert_array_equal(other["epoch"], np.arange(1, 7))
     assert other["loss"][1] != read_history(whole / "history.h5")["loss"][1]
 
 
-def test_a_damaged_checkpoint_is_not_used_and_the_log_says_so(
-    whole, tables, tmp_path, monkeypatch, caplog
+def test_changes_are_told_in_words():
+    before = {"seed": 1, "source": "a", "settings": {"rays": {"method": "exact"}, "old": 1}}
+    now = {"seed": 2, "source": "b", "settings": {"rays": {"method": "production"}, "new": 2}}
+    assert changes(before, before) == ""
+    assert changes(before, now) == (
+        "the program, seed, new came, old went, rays.method was exact and is production"
+    )
+    many = {"settings": {f"key{i}": i for i in range(9)}}
+    assert changes({}, many).endswith("key4 came, 4 more")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    """Another value in the middle of an array, which HDF5 does not notice."""
+    content = bytearray(path.read_bytes())
+    with h5py.File(path) as file:
+        place = file["arrays/snapshots"].id.get_offset() + 100
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, flip])
+def test_the_checkpoint_before_a_damaged_one_is_used(
+    damage, whole, tables, tmp_path, monkeypatch, caplog
 ):
     path = stopped(tmp_path, tables, monkeypatch)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    damage(path)
     with caplog.at_level(logging.INFO, "dust3d"):
         run(tmp_path, tables)
-    assert "checkpoint not used" in caplog.text
-    assert str(path) in caplog.text
+    assert f"checkpoint not used: {path}" in caplog.text
+    assert f"the one before it is used: {tmp_path / CHECKPOINTS[1]}" in caplog.text
+    # saved after each of 4 steps of an epoch, and after each epoch
+    assert "resumed at epoch 1, step 4 of phase 1" in caplog.text
+    assert_same(tmp_path, whole)
+
+
+def test_without_a_whole_checkpoint_a_fit_starts_anew_and_says_so(
+    whole, tables, tmp_path, monkeypatch, caplog
+):
+    for path in (stopped(tmp_path, tables, monkeypatch), tmp_path / CHECKPOINTS[1]):
+        cut(path)
+    with caplog.at_level(logging.INFO, "dust3d"):
+        run(tmp_path, tables)
+    assert caplog.text.count("checkpoint not used") == 2
+    assert "no checkpoint is whole; starting anew" in caplog.text
+    assert "resumed" not in caplog.text
     assert_same(tmp_path, whole)
 
 
@@ -294,8 +337,8 @@ def test_a_loss_that_is_not_finite_ends_the_fit_and_keeps_the_last_good_checkpoi
 ):
     step, done = loop._epoch, []
 
-    def spoilt(method, state, seed):
-        loss, score = step(method, state, seed)
+    def spoilt(*arguments):
+        loss, score = step(*arguments)
         done.append(loss)
         return (np.nan if len(done) == 4 else loss), score
 
@@ -303,7 +346,7 @@ def test_a_loss_that_is_not_finite_ends_the_fit_and_keeps_the_last_good_checkpoi
         patch.setattr(loop, "_epoch", spoilt)
         with pytest.raises(FitError, match=r"fourier-2x2: .*not finite in epoch 4 .*learning_rate"):
             run(tmp_path, tables)
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.h5"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == CHECKPOINTS
     run(tmp_path, tables)
     assert_same(tmp_path, whole)
 

@@ -1,10 +1,13 @@
 """Newton steps for fields of any size, by preconditioned conjugate gradients."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from dust3d import processes
+from dust3d.inference.ascent import Memory
 from dust3d.inference.batches import stars_of
 from dust3d.inference.conjugate import solve
 from dust3d.inference.newton import Uphill
@@ -52,6 +55,9 @@ class IterativeProblem:
         none: those of `products`.
     near
         A preconditioner from nearby, to begin with.
+    memory
+        Of the steps before, to go on as if they had been this problem's; a preconditioner that
+        is not given is made anew where it was made.
     """
 
     def __init__(
@@ -67,12 +73,20 @@ class IterativeProblem:
         seed: int,
         gradient: Products | None = None,
         near: TwoLevel | None = None,
+        memory: Memory | None = None,
     ):
         self._metric, self._gradient = products, gradient or products
         self._sample, self._nodes, self._block = sample, nodes, block
         self._tolerance, self._share, self._most, self._seed = tolerance, share, most, seed
         self.near = near
-        self._last_value, self._last_gain, self._reach = -np.inf, 0.0, most
+        self._made_at, numbers = memory or Memory()
+        last_value, last_gain, reach = numbers or (-np.inf, 0.0, most)
+        self._last_value, self._last_gain, self._reach = last_value, last_gain, int(reach)
+
+    @property
+    def memory(self) -> Memory:
+        """What later steps follow from, beside the place that they begin at."""
+        return Memory(self._made_at, (self._last_value, self._last_gain, self._reach))
 
     def log_posterior(self, flat: Float[Array, " p"]) -> float:
         """ln p, up to a constant."""
@@ -83,8 +97,10 @@ class IterativeProblem:
         value, gradient, anchors = self._metric.expand(flat)
         if self._gradient is not self._metric:
             value, gradient = self._gradient.slope(flat)
-        if self.near is None or self._last_gain > _STALE * self._tolerance:
-            self.near = self._preconditioner(flat)
+        if self._made_at is None or self._last_gain > _STALE * self._tolerance:
+            self._made_at, self.near = np.asarray(flat), None
+        if self.near is None:
+            self.near = self._preconditioner(jnp.asarray(self._made_at))
         self._trust(value)
         solution = solve(
             lambda v: self._metric.multiply(flat, anchors, v),
@@ -95,9 +111,11 @@ class IterativeProblem:
             most=self._most,
             reach=self._reach,
         )
-        slope = float(gradient @ solution.x)
+        # what rounding makes of it may differ from machine to machine
+        direction = processes.from_first(solution.x)
+        slope = float(gradient @ direction)
         self._last_value, self._last_gain = value, solution.gain
-        return Uphill(value, solution.x, slope, solution.gain + solution.rest, solution.products)
+        return Uphill(value, direction, slope, solution.gain + solution.rest, solution.products)
 
     def _trust(self, value: float) -> None:
         """How many products to spend on a step, from what the last one kept of its promise.

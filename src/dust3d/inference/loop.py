@@ -8,7 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
+from dust3d import interrupts
 from dust3d.errors import FitError
+from dust3d.inference.ascent import Ascent
+from dust3d.inference.stopping import asked_to_stop
 from dust3d.keys import generator_for
 from dust3d.progress import Progress
 
@@ -39,9 +42,24 @@ class Method(Protocol):
 
 @dataclass
 class Fit:
-    """The state of a fit between two epochs: all that a checkpoint holds.
+    """The state of a fit between two steps: all that a checkpoint holds.
 
-    `phase` counts the phases of the recipe, `epoch` the epochs of the phase.
+    Parameters
+    ----------
+    parameters, state
+        What is fitted, and the state of the optimiser.
+    phase, epoch
+        The phase of the recipe, and the epochs of it that are over.
+    seconds
+        Spent on epochs and Newton steps [s].
+    rows, snapshots
+        Of the history.
+    done
+        Loss and score of each step of the epoch that was begun.
+    ascent
+        The way to the maximum, once it was begun.
+    spent_s
+        Wall time of earlier attempts [s].
     """
 
     parameters: Parameters
@@ -51,6 +69,9 @@ class Fit:
     seconds: float = 0.0
     rows: list[tuple[float, ...]] = field(default_factory=list)
     snapshots: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    done: list[tuple[Any, Any]] = field(default_factory=list)
+    ascent: Ascent | None = None
+    spent_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,14 +142,25 @@ def _snapshot_epochs(epochs: int, number: int) -> set[int]:
 
 
 def walk(title: str, recipe: Recipe, fit: Fit, hooks: Hooks, seed: int) -> Fit:
-    """Go through the remaining phases of a recipe, from a first guess or a checkpoint."""
+    """Go through the remaining phases of a recipe, from a first guess or a checkpoint.
+
+    Raises
+    ------
+    FitError
+        If the loss or a parameter is not finite; the last checkpoint before it is kept.
+    Interrupted
+        After a step and a checkpoint, if the process was asked to end.
+    """
     while True:
         phase = recipe.phase(fit.phase)
+        if fit.ascent is not None:
+            return fit
         if fit.state is None:
             fit.parameters = recipe.enter(fit.phase, fit.parameters)
             fit.state = phase.method.start(fit.parameters)
-        run_phase(title, phase, fit, hooks, seed)
-        hooks.save(fit)
+        with interrupts.held():
+            run_phase(title, phase, fit, hooks, seed)
+            hooks.save(fit)
         # its rays go before others come
         del phase
         if recipe.finished(fit.phase, fit.parameters):
@@ -136,27 +168,63 @@ def walk(title: str, recipe: Recipe, fit: Fit, hooks: Hooks, seed: int) -> Fit:
         fit.phase, fit.epoch, fit.state = fit.phase + 1, 0, None
 
 
-def _epoch(method: Method, fit: Fit, seed: int) -> tuple[float, float]:
-    """One pass over the batches; mean loss and mean log-likelihood per star.
+class _Keeper:
+    """Counts the seconds of a phase, and saves the fit when it is time or has to end."""
+
+    def __init__(self, title: str, fit: Fit, hooks: Hooks):
+        self._title, self._fit, self._hooks = title, fit, hooks
+        self._before, self._started = fit.seconds, time.monotonic()
+        self._last_save = self._started
+
+    def count(self) -> None:
+        """Count the seconds."""
+        self._fit.seconds = self._before + time.monotonic() - self._started
+
+    def require_finite(self, losses: list[Any]) -> None:
+        """Refuse what must not be saved."""
+        fit = self._fit
+        if not (np.all(np.isfinite(losses)) and _all_finite(fit.parameters)):
+            raise FitError(
+                f"{self._title}: the loss or a parameter is not finite in epoch {fit.epoch + 1} of "
+                f"phase {fit.phase + 1}; the last good checkpoint is kept. Lower "
+                "optimiser.method.learning_rate, or look for stars with absurd values"
+            )
+
+    def look(self) -> None:
+        """Save the fit if it is time, or if the process was asked to end: then obey."""
+        due = time.monotonic() - self._last_save > self._hooks.checkpoint_every_s
+        asked = asked_to_stop()
+        if due or asked:
+            self.require_finite([float(loss) for loss, _ in self._fit.done])
+            if self._fit.done:
+                self.count()
+            self._hooks.save(self._fit)
+            self._last_save = time.monotonic()
+        if asked:
+            interrupts.check()
+
+
+def _epoch(method: Method, fit: Fit, seed: int, look: Callable[[], None]) -> tuple[float, float]:
+    """One pass over the batches, or the rest of one; mean loss and log-likelihood per star.
 
     The order of the batches depends on the seed, the phase and the epoch alone, so
     that a resumed fit walks the same way as one that was never stopped.
     """
     purpose = f"batches of phase {fit.phase}, epoch {fit.epoch}"
-    losses, scores = [], []
     order = generator_for(seed, purpose).permutation(method.batches).tolist()
-    for i, batch in enumerate(order):
-        number = fit.epoch * method.batches + i
+    for i in range(len(fit.done), len(order)):
         for following in order[i + 1 : i + 2]:
             method.prefetch(following)
         fit.parameters, fit.state, loss, score = method.step(
-            fit.parameters, fit.state, batch, number
+            fit.parameters, fit.state, order[i], fit.epoch * method.batches + i
         )
-        losses.append(loss)
-        scores.append(score)
+        fit.done.append((loss, score))
         # steps are dispatched ahead of time: batches must not pile up in memory
-        jax.block_until_ready(losses[max(0, i - 1)])
-    return float(np.mean(losses)), float(np.mean(scores))
+        jax.block_until_ready(fit.done[max(0, i - 1)])
+        look()
+    loss, score = np.mean(np.asarray(fit.done, dtype=np.float64), axis=0)
+    fit.done = []
+    return float(loss), float(score)
 
 
 def run_phase(title: str, phase: Phase, fit: Fit, hooks: Hooks, seed: int) -> None:
@@ -164,37 +232,28 @@ def run_phase(title: str, phase: Phase, fit: Fit, hooks: Hooks, seed: int) -> No
 
     Raises
     ------
-    FitError
-        If the loss or a parameter is not finite; the last checkpoint before it is kept.
+    FitError, Interrupted
+        As `walk` does.
     """
     method = phase.method
     keep = _snapshot_epochs(method.epochs, hooks.snapshots) if hooks.snapshots else set()
     total = int(fit.rows[-1][0]) if fit.rows else 0
     steps = int(fit.rows[-1][1]) if fit.rows else 0
-    if total == 0 and 0 in keep:
+    if total == 0 and 0 in keep and not fit.snapshots:
         fit.snapshots.append((0, phase.snapshot(fit.parameters)))
-    progress = Progress(title, method.epochs, fit.epoch)
-    before, started = fit.seconds, time.monotonic()
-    last_save = started
+    progress, keeper = Progress(title, method.epochs, fit.epoch), _Keeper(title, fit, hooks)
     try:
         while fit.epoch < method.epochs:
-            loss, score = _epoch(method, fit, seed)
-            if not (np.isfinite(loss) and _all_finite(fit.parameters)):
-                raise FitError(
-                    f"{title}: the loss or a parameter is not finite in epoch {fit.epoch + 1} of "
-                    f"phase {fit.phase + 1}; the last good checkpoint is kept. Lower "
-                    "optimiser.method.learning_rate, or look for stars with absurd values"
-                )
+            loss, score = _epoch(method, fit, seed, keeper.look)
+            keeper.require_finite([loss])
             fit.epoch, total, steps = fit.epoch + 1, total + 1, steps + method.batches
             evaluate = total % hooks.evaluate_every_epochs == 0 or fit.epoch == method.epochs
             heldout = phase.heldout_score(fit.parameters) if evaluate else np.nan
-            fit.seconds = before + time.monotonic() - started
+            keeper.count()
             fit.rows.append((float(total), float(steps), fit.seconds, loss, score, heldout))
             progress.update(loss=loss, **({"held-out": heldout} if evaluate else {}))
             if fit.epoch in keep:
                 fit.snapshots.append((total, phase.snapshot(fit.parameters)))
-            if time.monotonic() - last_save > hooks.checkpoint_every_s:
-                hooks.save(fit)
-                last_save = time.monotonic()
+            keeper.look()
     finally:
         progress.close()

@@ -2,17 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
 
+from dust3d import interrupts
 from dust3d.fields.fourier import AmplitudePhaseField
+from dust3d.inference.ascent import Ascent, Memory
 from dust3d.inference.batches import StarBatches
 from dust3d.inference.build import target_for
 from dust3d.inference.dense import DenseProblem, is_dense
 from dust3d.inference.feed import Feed
 from dust3d.inference.iterative import IterativeProblem, sample_size
 from dust3d.inference.newton import NewtonStep, Problem, polish
+from dust3d.inference.preconditioner import TwoLevel
 from dust3d.inference.prior import Xi, size_of
 from dust3d.inference.products import Products
 from dust3d.inference.settings import FitSettings
@@ -39,7 +46,9 @@ class Climb:
     nodes
         Nodes of exact rays that were found to be enough.
     after
-        Called with the parameters and the steps so far.
+        Called after each step with the parameters and the place on the way.
+    ascent
+        The place to go on from; none: the parameters that `run` is given.
     """
 
     def __init__(
@@ -49,10 +58,12 @@ class Climb:
         *,
         refinements: int,
         nodes: int,
-        after: Callable[[Xi, list[NewtonStep]], None],
+        after: Callable[[Xi, Ascent], None],
+        ascent: Ascent | None = None,
     ):
         self._feed, self._target, self._after = feed, target, after
-        self._refinements, self._nodes = refinements, nodes
+        self._refinements, self._ascent = refinements, ascent
+        self._nodes = nodes if ascent is None else ascent.nodes
         self._settings, self._seed = feed.settings, feed.seed
         self._newton = feed.settings.optimiser.newton
         self._tolerance = self._newton.tolerance * len(feed.train)
@@ -63,62 +74,102 @@ class Climb:
         if dense and self._feed.budget.streamed:
             logger.info("%s: stars are streamed: Newton by products", self._settings.name)
             dense = False
-        return self._dense(xi) if dense else self._iterative(xi)
+        xi = self._dense(xi) if dense else self._iterative(xi)
+        assert self._ascent is not None
+        return xi, self._ascent.steps
 
     def _polish(
         self,
+        stage: int,
         problem: Problem,
         xi: Xi,
-        before: list[NewtonStep],
         back: Callable[[Xi], Xi],
-        tolerance: float | None = None,
-    ) -> tuple[Xi, list[NewtonStep]]:
-        def after(xi: Xi, steps: list[NewtonStep]) -> None:
-            self._after(back(xi), [*before, *steps])
+        tolerance: float,
+    ) -> Xi:
+        """The steps of a stage, or those that are left of it."""
+        before = self._ascent
+        if before is not None and before.stage == stage and before.rests:
+            return xi
+        _, unravel = ravel_pytree(xi)
 
-        xi, steps = polish(
-            problem,
-            xi,
-            max_steps=self._newton.max_steps,
-            tolerance=tolerance or self._tolerance,
-            title=self._settings.name,
-            after=after,
-        )
-        return xi, [*before, *steps]
+        def after(flat: Float[Array, " p"], steps: list[NewtonStep], value: float) -> None:
+            memory = problem.memory if isinstance(problem, IterativeProblem) else Memory()
+            place = np.asarray(flat)
+            self._ascent = Ascent(stage, self._nodes, place, list(steps), value, memory)
+            self._after(back(unravel(flat)), self._ascent)
 
-    def _dense(self, xi: Xi) -> tuple[Xi, list[NewtonStep]]:
+        with interrupts.held():
+            xi, _ = polish(
+                problem,
+                xi,
+                max_steps=self._newton.max_steps,
+                tolerance=tolerance,
+                title=self._settings.name,
+                before=before.steps if before is not None else (),
+                after=after,
+            )
+        return xi
+
+    def _place(self, xi: Xi) -> Xi:
+        """Where to go on: the place on the way, if there is one."""
+        if self._ascent is None:
+            return xi
+        flat, unravel = ravel_pytree(xi)
+        return unravel(jnp.asarray(self._ascent.place, flat.dtype))
+
+    def _memory(self, stage: int) -> Memory:
+        """What the problem of a stage begins with: the preconditioner is good for both."""
+        if self._ascent is None:
+            return Memory()
+        memory = self._ascent.memory
+        return memory if self._ascent.stage == stage else Memory(memory.made_at)
+
+    def _dense(self, xi: Xi) -> Xi:
         double = jnp.dtype("float64")
-        xi = jax.tree.map(lambda a: jnp.asarray(a, double), xi)
-        stars = self._feed.train.resident()
+        xi = self._place(jax.tree.map(lambda a: jnp.asarray(a, double), xi))
+        stars = self._feed.own()
         target = target_for(self._settings, len(stars.class_names), self._seed, double)
         problem = DenseProblem(target, stars, self._nodes, xi)
-        return self._polish(problem, xi, [], lambda xi: xi)
+        return self._polish(0, problem, xi, lambda xi: xi, self._tolerance)
 
-    def _iterative(self, xi: Xi) -> tuple[Xi, list[NewtonStep]]:
+    def _iterative(self, xi: Xi) -> Xi:
         target, xi, back = _in_cosines(self._settings, self._target, self._seed, xi)
-        feed, newton = self._feed, self._newton
-        products = Products(target, self._batches(), xi)
-        parameters = size_of(xi)
-        number = min(len(feed.train), sample_size(parameters, newton.block_parameters))
-        common = {
-            "sample": feed.train.take(0, number),
-            "nodes": max(8, int(_NODES_OF_SAMPLE * self._nodes)),
-            "block": newton.block_parameters,
-            "tolerance": self._tolerance,
-            "share": newton.share,
-            "most": newton.max_products,
-            "seed": self._seed,
-        }
-        problem = IterativeProblem(products, **common)
-        exactly = newton.exact and self._settings.ray_method == "production"
-        near = _NEAR * self._tolerance if exactly else self._tolerance
-        xi, steps = self._polish(problem, xi, [], back, near)
-        if exactly:
+        xi, near = self._place(xi), None
+        if self._ascent is None or self._ascent.stage == 0:
+            xi, near = self._by_products(0, Products(target, self._batches(), xi), xi, back)
+        if self._ends_exactly:
             logger.info("%s: the last steps by exact rays", self._settings.name)
-            gradient = Products(target, feed.exact(self._nodes, _EXACT_BATCH), xi)
-            exact = IterativeProblem(products, gradient=gradient, near=problem.near, **common)
-            xi, steps = self._polish(exact, xi, steps, back)
-        return back(xi), steps
+            gradient = Products(target, self._feed.exact(self._nodes, _EXACT_BATCH), xi)
+            # what the metric's rays take to be soft, for their errors, would shorten these steps
+            metric = Products(target, self._feed.finest(), xi)
+            xi, _ = self._by_products(1, metric, xi, back, gradient=gradient, near=near)
+        return back(xi)
+
+    @property
+    def _ends_exactly(self) -> bool:
+        return self._newton.exact and self._settings.ray_method == "production"
+
+    def _by_products(
+        self, stage: int, metric: Products, xi: Xi, back: Callable[[Xi], Xi], **options: Any
+    ) -> tuple[Xi, TwoLevel | None]:
+        """The steps of a stage, and the preconditioner that they ended with."""
+        newton, parameters = self._newton, size_of(xi)
+        number = min(len(self._feed.train), sample_size(parameters, newton.block_parameters))
+        problem = IterativeProblem(
+            metric,
+            self._feed.train.take(0, number),
+            nodes=max(8, int(_NODES_OF_SAMPLE * self._nodes)),
+            block=newton.block_parameters,
+            tolerance=self._tolerance,
+            share=newton.share,
+            most=newton.max_products,
+            seed=self._seed,
+            memory=self._memory(stage),
+            **options,
+        )
+        last = stage == 1 or not self._ends_exactly
+        tolerance = self._tolerance if last else _NEAR * self._tolerance
+        return self._polish(stage, problem, xi, back, tolerance), problem.near
 
     def _batches(self) -> StarBatches:
         """All stars with rays that can be derived twice: adaptive steps cannot."""

@@ -1,6 +1,6 @@
 """Newton steps up to the maximum of a posterior, whichever way they are solved for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -8,8 +8,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from dust3d import interrupts
 from dust3d.errors import FitError
 from dust3d.inference.prior import Xi
+from dust3d.inference.stopping import asked_to_stop
 from dust3d.progress import logger
 
 _TRIALS = 8
@@ -86,12 +88,12 @@ class Problem(Protocol):
 
 def _climb(
     problem: Problem, flat: Float[Array, " p"], way: Uphill
-) -> tuple[Float[Array, " p"], float]:
+) -> tuple[Float[Array, " p"], float, float]:
     """The full step, or a shorter one by the parabola through what is known.
 
     Returns
     -------
-    The new place, and the length of the step; 0 if no trial was better than staying.
+    The new place, ln p there, and the length of the step; 0 if no trial was better than staying.
     """
     best, best_value, best_length, length = flat, way.log_posterior, 0.0, 1.0
     for _ in range(_TRIALS):
@@ -107,7 +109,12 @@ def _climb(
         fall = way.slope * length - risen
         parabola = 0.5 * way.slope * length**2 / fall if fall > 0 else _CUT[0] * length
         length = min(max(parabola, _CUT[0] * length), _CUT[1] * length)
-    return best, best_length
+    return best, best_value, best_length
+
+
+def taken(steps: Sequence[NewtonStep]) -> int:
+    """How many steps led somewhere."""
+    return sum(step.length > 0 for step in steps)
 
 
 def polish(
@@ -117,7 +124,8 @@ def polish(
     max_steps: int,
     tolerance: float,
     title: str,
-    after: Callable[[Xi, list[NewtonStep]], None] | None = None,
+    before: Sequence[NewtonStep] = (),
+    after: Callable[[Float[Array, " p"], list[NewtonStep], float], None] | None = None,
 ) -> tuple[Xi, list[NewtonStep]]:
     """Newton steps until the next one would gain less than `tolerance`.
 
@@ -128,26 +136,30 @@ def polish(
     xi
         Whitened parameters to begin with.
     max_steps
-        Steps at most.
+        Steps at most, those before counted.
     tolerance
         Gain of ln p below which no step is taken.
     title
         Name of the fit.
+    before
+        Steps that led here.
     after
-        Called after each step with the parameters and the steps so far.
+        Called after each step with the flattened parameters, all steps so far, and ln p there.
 
     Returns
     -------
-    The whitened parameters, and what each step did; the last entry states the
-    predicted gain that was left.
+    The whitened parameters, and what each step did, those before included; the last entry
+    states the predicted gain that was left.
 
     Raises
     ------
     FitError
         If ln p or what a step would gain is not finite.
+    Interrupted
+        After a step, if the process was asked to end meanwhile.
     """
     flat, unravel = ravel_pytree(xi)
-    steps: list[NewtonStep] = []
+    steps = list(before)
     while True:
         way = problem.uphill(flat)
         value, gain = way.log_posterior, way.predicted_gain
@@ -158,9 +170,9 @@ def polish(
                 "or look for stars with absurd values"
             )
         logger.info("%s: Newton, ln posterior %.3f, next step would gain %.3g", title, value, gain)
-        length = 0.0
-        if gain >= tolerance and len(steps) < max_steps:
-            flat, length = _climb(problem, flat, way)
+        length, reached = 0.0, value
+        if gain >= tolerance and taken(steps) < max_steps:
+            flat, reached, length = _climb(problem, flat, way)
             if length == 0:
                 logger.warning(
                     "%s: no part of the step raises ln posterior, as far as the precision of "
@@ -168,7 +180,9 @@ def polish(
                     title,
                 )
         steps.append(NewtonStep(value, gain, length, way.products))
+        if after is not None:
+            after(flat, steps, reached)
+        if asked_to_stop():
+            interrupts.check()
         if length == 0:
             return unravel(flat), steps
-        if after is not None:
-            after(unravel(flat), steps)

@@ -1,5 +1,12 @@
-"""Checkpoints: the whole state of a fit between two epochs, exact to the bit."""
+"""Checkpoints: the whole state of a fit between two steps, exact to the bit.
 
+Each ends with a checksum of its content, and the one before it is kept: should the newest be
+damaged, there is another.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,50 +15,116 @@ import numpy as np
 
 from dust3d.conventions import CHECKPOINT_FORMAT
 from dust3d.errors import ProductError
+from dust3d.files import atomic_path
 from dust3d.io.hdf5 import group_in, reading, write_attrs, writing
+from dust3d.io.seals import check_seal
+
+
+def previous_path(path: str | Path) -> Path:
+    """Where the checkpoint before the newest one is."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def stored_paths(path: str | Path) -> Iterator[Path]:
+    """The checkpoints that are there, the newest first."""
+    return (p for p in (Path(path), previous_path(path)) if p.exists())
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read of a checkpoint.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    attrs
+        Its attributes.
+    leaves
+        The leaves of its pytree.
+    arrays
+        Its named arrays.
+    """
+
+    path: Path
+    attrs: dict[str, Any]
+    leaves: list[np.ndarray]
+    arrays: dict[str, np.ndarray]
+
+    def tree(self, like: Any) -> Any:
+        """The pytree.
+
+        Parameters
+        ----------
+        like
+            A pytree of the same structure, shapes and types.
+
+        Raises
+        ------
+        ProductError
+            If the arrays do not fit.
+        """
+        leaves, structure = jax.tree.flatten(like)
+        shapes = [(np.shape(a), np.asarray(a).dtype) for a in leaves]
+        if [(a.shape, a.dtype) for a in self.leaves] != shapes:
+            raise ProductError(
+                f"{self.path}: the checkpoint is of another fit; delete it and run again"
+            )
+        return jax.tree.unflatten(structure, [jax.numpy.asarray(a) for a in self.leaves])
 
 
 def save_checkpoint(
     path: str | Path, tree: Any, arrays: dict[str, np.ndarray], attrs: dict[str, Any]
 ) -> None:
-    """Write a pytree of arrays, further named arrays, and attributes."""
-    with writing(path, CHECKPOINT_FORMAT) as file:
-        write_attrs(file, attrs)
-        leaves = file.create_group("leaves")
-        for i, leaf in enumerate(jax.tree.leaves(tree)):
-            leaves[f"{i:05d}"] = np.asarray(leaf)
-        group = file.create_group("arrays")
-        for name, array in arrays.items():
-            group[name] = array
+    """Write a pytree of arrays, further named arrays, and attributes.
+
+    The checkpoint that was there moves to `previous_path`.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; those that are there stay.
+    """
+    path = Path(path)
+    with atomic_path(path, keep=previous_path(path)) as aside:
+        with writing(aside, CHECKPOINT_FORMAT) as file:
+            write_attrs(file, attrs)
+            leaves = file.create_group("leaves")
+            for i, leaf in enumerate(jax.tree.leaves(tree)):
+                leaves[f"{i:05d}"] = np.asarray(leaf)
+            group = file.create_group("arrays")
+            for name, array in arrays.items():
+                group[name] = array
+        _flush(aside)
 
 
-def checkpoint_attrs(path: str | Path) -> dict[str, Any]:
-    """Attributes of a checkpoint."""
-    with reading(path, CHECKPOINT_FORMAT) as file:
-        return dict(file.attrs)
+def _flush(path: Path) -> None:
+    """Have the system write a file out: a renamed file is to outlive the machine, too."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
-def load_checkpoint(path: str | Path, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
-    """The pytree and the named arrays of a checkpoint.
-
-    Parameters
-    ----------
-    path
-        The file.
-    like
-        A pytree of the same structure, shapes and types.
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """A checkpoint, if it is whole.
 
     Raises
     ------
     ProductError
-        If the file is damaged or its arrays do not fit.
+        If the file is missing or damaged in any of its bytes that matter.
     """
+    path = Path(path)
     with reading(path, CHECKPOINT_FORMAT) as file:
-        leaves_there, arrays_there = group_in(file, "leaves"), group_in(file, "arrays")
-        stored = [np.asarray(leaves_there[name]) for name in sorted(leaves_there)]
-        arrays = {str(name): np.asarray(arrays_there[name]) for name in arrays_there}
-    leaves, structure = jax.tree.flatten(like)
-    shapes = [(np.shape(a), np.asarray(a).dtype) for a in leaves]
-    if [(a.shape, a.dtype) for a in stored] != shapes:
-        raise ProductError(f"{path}: the checkpoint is of another fit; delete it and run again")
-    return jax.tree.unflatten(structure, [jax.numpy.asarray(a) for a in stored]), arrays
+        if not check_seal(path):
+            raise ValueError("its checksum is missing")
+        leaves, arrays = group_in(file, "leaves"), group_in(file, "arrays")
+        return Checkpoint(
+            path,
+            {str(key): _plain(value) for key, value in file.attrs.items()},
+            [np.asarray(leaves[name]) for name in sorted(leaves)],
+            {str(name): np.asarray(arrays[name]) for name in arrays},
+        )
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -2,26 +2,30 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dust3d import runtime
+from dust3d import processes, runtime
 from dust3d.config.optimiser import Original
-from dust3d.files import remove
+from dust3d.determinism import set_deterministic
+from dust3d.files import scratch_folder
 from dust3d.inference.accuracy import sample_rows
 from dust3d.inference.build import target_for
 from dust3d.inference.cost import Cost, cost_of
 from dust3d.inference.feed import Scratch
 from dust3d.inference.loop import Fit, walk
 from dust3d.inference.memory import Budget
+from dust3d.inference.newton import taken
 from dust3d.inference.prior import size_of
 from dust3d.inference.recipes import AdamRecipe, OriginalRecipe
 from dust3d.inference.settings import FitSettings
 from dust3d.inference.sources import shuffled
 from dust3d.io.star_table import StarTable
 from dust3d.io.stars import class_names_of
+from dust3d.launch import launch
 from dust3d.provenance import digest_of, file_digest, provenance
 from dust3d.stages.fit_job import Job, Result
 from dust3d.stages.fit_maximum import finish
@@ -40,6 +44,8 @@ def run(
     settings: Mapping[str, Any],
     seed: int,
     source: str,
+    tasks: int = 1,
+    launcher: str | None = None,
 ) -> None:
     """Fit one model, or go on with a fit that was stopped.
 
@@ -59,36 +65,71 @@ def run(
         The run's seed.
     source
         Digest of the source that makes the fit.
+    tasks, launcher
+        How many processes share the stars, and what starts them, as of `launch`; in each of them
+        this is 1.
 
     Raises
     ------
-    TableError, FitError, ProductError
-        If the stars cannot be used, the loss is not finite, or a product is damaged.
+    TableError, FitError, ProductError, StorageError
+        If the stars cannot be used, the loss is not finite, a product is damaged or cannot be
+        written.
+    Interrupted
+        After a step and a checkpoint, if the process was asked to end.
     """
-    runtime.configure()
+    if tasks > 1:
+        stars_and_start = {"train": train, "heldout": heldout, "start": start}
+        rest = {
+            "name": name,
+            "folder": folder,
+            "settings": settings,
+            "seed": seed,
+            "source": source,
+        }
+        module = "dust3d.stages.fit_process"
+        launch(module, stars_and_start | rest, tasks=tasks, launcher=launcher)
+        return
     parsed, folder = FitSettings.parse(settings), Path(folder)
+    set_deterministic(parsed.deterministic)
+    runtime.configure()
+    processes.join()
     started = time.monotonic()
-    budget = Budget(parsed.optimiser.stream, parsed.optimiser.memory_gb)
-    stars, others = _tables(parsed, folder, train, heldout, seed)
-    inputs = [file_digest(path) for path in (train, heldout, start) if path is not None]
-    digest = digest_of([settings, seed, source, inputs])
+    inputs = {"train": train, "heldout": heldout, "start": start}
+    digests = {k: file_digest(p) if p is not None else None for k, p in inputs.items()}
+    made_of = {"settings": settings, "seed": seed, "source": source} | digests
     origin = provenance(settings=settings, source=source, seed=seed)
     origin["device"] = runtime.device_name()
-    scratch = Scratch(folder / "rays.scratch", digest)
-    job = Job(name, folder, parsed, stars, others, budget, seed, digest, origin, scratch, started)
-    try:
+    with (
+        processes.ending_together(),
+        scratch_folder(folder, "attempt") as aside,
+        ExitStack() as stack,
+    ):
+        stars, others = _tables(parsed, aside, train, heldout, seed)
+        stack.callback(stars.close)
+        stack.callback(others.close)
+        digest = digest_of(made_of)
+        job = Job(
+            name=name,
+            folder=folder,
+            settings=parsed,
+            train=stars,
+            heldout=others,
+            budget=Budget(parsed.optimiser.stream, parsed.optimiser.memory_gb),
+            seed=seed,
+            made_of=made_of,
+            digest=digest,
+            origin=origin,
+            scratch=Scratch(aside / "rays", digest),
+            started_s=started,
+        )
         if isinstance(parsed.optimiser.method, Original) and parsed.fourier is not None:
             write(job, *_run_original(job, start))
         else:
             write(job, *_run_adam(job, start))
-    finally:
-        stars.close()
-        others.close()
-        remove(scratch.folder)
 
 
 def _tables(
-    settings: FitSettings, folder: Path, train: str | Path, heldout: str | Path, seed: int
+    settings: FitSettings, scratch: Path, train: str | Path, heldout: str | Path, seed: int
 ) -> tuple[StarTable, StarTable]:
     """Training and held-out stars, checked; those of training in the order of their batches."""
     names, box = class_names_of([train, heldout]), settings.box.half_widths_kpc
@@ -96,7 +137,7 @@ def _tables(
     def sample(n: int) -> np.ndarray:
         return sample_rows(n, seed)
 
-    stars, others = folder / "train.scratch.h5", folder / "heldout.scratch.h5"
+    stars, others = scratch / "train.h5", scratch / "heldout.h5"
     return (
         StarTable(
             train, box, names, scratch=stars, sample=sample, order=lambda n: shuffled(n, seed)
@@ -129,11 +170,13 @@ def _run_original(job: Job, start: str | Path | None) -> tuple[Fit, Result]:
 
 
 def _cost(job: Job, recipe: AdamRecipe | OriginalRecipe, fit: Fit) -> Cost:
-    """What the optimiser took."""
+    """What the workhorse took, Newton steps of an earlier attempt left aside."""
+    newton = taken(fit.ascent.steps) if fit.ascent is not None else 0
+    last = fit.rows[len(fit.rows) - newton - 1]
     return cost_of(
         job.budget,
-        steps=int(fit.rows[-1][1]),
+        steps=int(last[1]),
         batches=recipe.feed.count,
-        seconds=fit.seconds,
+        seconds=last[2],
         setup_seconds=recipe.feed.seconds,
     )

@@ -32,8 +32,10 @@ class Job:
         The memory that the fit may take.
     seed
         The run's seed.
+    made_of
+        All that the fit is made of, JSON-able: settings, seed, digests.
     digest
-        Of all that the fit is made of.
+        Of that.
     origin
         What its products say of where they come from.
     scratch
@@ -49,6 +51,7 @@ class Job:
     heldout: StarTable
     budget: Budget
     seed: int
+    made_of: dict[str, Any]
     digest: str
     origin: dict[str, Any]
     scratch: Scratch

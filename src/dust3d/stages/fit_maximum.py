@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dust3d.errors import FitError
+from dust3d.inference.ascent import Ascent
 from dust3d.inference.build import target_for
 from dust3d.inference.cost import Cost
 from dust3d.inference.loop import Fit
@@ -26,19 +27,27 @@ def _climb(job: Job, target: Target, recipe: AdamRecipe, fit: Fit) -> tuple[Xi, 
     if not job.settings.climbs:
         return fit.parameters, []
     started, before = time.monotonic(), fit.seconds
-    number = len(job.train)
 
-    def after(xi: Xi, steps: list[NewtonStep]) -> None:
+    def after(xi: Xi, ascent: Ascent) -> None:
         fit.parameters = jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)
+        # the workhorse is over, and so is its state
+        fit.state, fit.ascent = None, ascent
         fit.seconds = before + time.monotonic() - started
-        epoch, step = fit.rows[-1][:2]
-        loss, heldout = -steps[-1].log_posterior / number, recipe.heldout_score(fit.parameters)
-        fit.rows.append((epoch + 1, step + 1, fit.seconds, loss, np.nan, heldout))
+        if not ascent.rests:
+            epoch, step = fit.rows[-1][:2]
+            loss = -ascent.log_posterior / len(job.train)
+            heldout = recipe.heldout_score(fit.parameters)
+            fit.rows.append((epoch + 1, step + 1, fit.seconds, loss, np.nan, heldout))
         save(job, fit)
 
-    assert recipe.accuracy is not None
+    nodes = recipe.accuracy.nodes if recipe.accuracy is not None else 0
     climb = Climb(
-        recipe.feed, target, refinements=fit.phase, nodes=recipe.accuracy.nodes, after=after
+        recipe.feed,
+        target,
+        refinements=fit.phase,
+        nodes=nodes,
+        after=after,
+        ascent=fit.ascent,
     )
     xi, steps = climb.run(fit.parameters)
     fit.parameters = jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)
@@ -54,6 +63,8 @@ def finish(job: Job, target: Target, recipe: AdamRecipe, fit: Fit, cost: Cost) -
     ------
     FitError
         If the field is not finite.
+    Interrupted
+        After a Newton step and a checkpoint, if the process was asked to end.
     """
     settings, newton = job.settings, job.settings.optimiser.newton
     xi, steps = _climb(job, target, recipe, fit)

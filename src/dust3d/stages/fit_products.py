@@ -1,12 +1,11 @@
 """What a fit writes when it has come to its end."""
 
-import time
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from dust3d import runtime
+from dust3d import processes, runtime
 from dust3d.fields.base import Field
 from dust3d.fields.mean import ConstantMean, VerticalMean
 from dust3d.fields.sum import SumField
@@ -18,7 +17,7 @@ from dust3d.inference.recipes import snapshot_axes
 from dust3d.io.fields import save_field
 from dust3d.io.history import write_history
 from dust3d.stages.fit_job import Job, Result
-from dust3d.stages.fit_resume import save
+from dust3d.stages.fit_resume import save, spent_s
 
 _ESTIMATORS = {
     True: "maximum of the posterior",
@@ -28,20 +27,22 @@ _ESTIMATORS = {
 
 
 def write(job: Job, fit: Fit, result: Result) -> None:
-    """The products; `field.h5`, for which later jobs wait, comes last.
+    """The products, by the first process; `field.h5`, for which later jobs wait, comes last.
 
     Raises
     ------
     StorageError
         If one of them cannot be written.
     """
+    if processes.index() > 0:
+        return
     cost = _whole_cost(result)
     log_cost(job.name, cost)
     attrs = _attrs(job, result)
     write_history(job.folder / "history.h5", fit.rows, _snapshots(job, fit), attrs)
-    save(job, fit, complete=True)
     write_json(job.folder / "fit.json", attrs | _summary(job, fit, result, cost))
     save_field(job.folder / "field.h5", result.field, attrs)
+    save(job, fit, complete=True)
 
 
 def _whole_cost(result: Result) -> Cost:
@@ -93,7 +94,7 @@ def _summary(job: Job, fit: Fit, result: Result, cost: Cost) -> dict[str, Any]:
         "rays": {"method": job.settings.ray_method} | accuracy,
         "converged": result.converged,
         "newton": [asdict(step) for step in result.newton],
-        "seconds": time.monotonic() - job.started_s,
+        "seconds": spent_s(job, fit),
         "optimiser_seconds": fit.seconds,
         "cost": asdict(cost),
         "device": job.origin["device"],
