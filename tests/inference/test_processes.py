@@ -88,7 +88,7 @@ class TestDescribed:
 
     def test_a_batch_script_of_several_tasks_is_alone(self):
         assert described({"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
-        assert described(self.STEP | {"SLURM_STEP_NUM_TASKS": "1"}) is None
+        assert described(self.STEP | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
 
 
 def test_every_star_is_one_process_s(monkeypatch):
