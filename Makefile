@@ -1,5 +1,6 @@
 # make demo    install, run the demo, write its report
 # make test    install, run every check
+# make test-slurm   install, run on a Slurm that is brought up for it
 # make bench   install, measure everything
 # PYTHON=...   the Python to install with (3.11 or newer); CONFIG=... the run of `make report`
 
@@ -13,7 +14,7 @@ export PYTHON
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo report unlock data test test-slow bench bench-nifty lint docs-config clean
+.PHONY: help venv demo report unlock data test test-slow test-slurm bench bench-nifty lint docs-config clean
 
 help:
 	@echo "make demo                  install, run the demo, write its report"
@@ -21,6 +22,7 @@ help:
 	@echo "make unlock CONFIG=FILE    after a run was killed and Snakemake says so"
 	@echo "make data                  fill data/ with the real catalogues"
 	@echo "make test                  every check; make test-slow: the long ones"
+	@echo "make test-slurm            runs on a Slurm of three nodes here (root and apt needed)"
 	@echo "make lint                  style and types only"
 	@echo "make bench                 every benchmark; BENCH=\"rays queries\": some of them"
 	@echo "make bench-nifty RUN=DIR   NIFTy.re (GPL, installed for this) on the stars of a run"
@@ -60,6 +62,9 @@ test: lint
 
 test-slow: venv
 	@$(IN_VENV) python -m pytest -m slow
+
+test-slurm: venv
+	@$(IN_VENV) python -m pytest -m slurm tests/cluster
 
 # what is compared with is installed beside the rest, at versions that go with it
 install = PIP_CONSTRAINT="constraints.txt benchmarks/constraints.txt" \

@@ -32,3 +32,7 @@ class FitError(Dust3dError):
 
 class StorageError(Dust3dError):
     """The disk is full or the folder cannot be written."""
+
+
+class ClusterError(Dust3dError):
+    """A cluster cannot be used, or has not given a job what it promised."""

@@ -3,10 +3,17 @@
 Called by stages and the command line before any array is made, never at import.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
 
+from dust3d.errors import ClusterError
+
+logger = logging.getLogger("dust3d")
+
+# set by the workflow from `allow_cpu` of the configuration: no parameter of any job
+ALLOW_CPU = "DUST3D_ALLOW_CPU"
 # the rest is for the system and for what a prediction does not see
 _USABLE = 0.9
 # of malloc.h
@@ -16,7 +23,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 def configure(*, cache: str | Path | None = None, cpu_devices: int | None = None) -> None:
     """Switch on 64-bit types (arrays choose their own precision) and the compilation cache.
 
-    Threads that wait are told to sleep (`OMP_WAIT_POLICY`, unless it is set).
+    Threads that wait are told to sleep (`OMP_WAIT_POLICY`, unless it is set). In a job of Slurm
+    JAX gets as many threads as the job has CPUs, and no GPU that the job was not given. Memory of
+    a GPU is taken as it is needed (`XLA_PYTHON_CLIENT_PREALLOCATE`, unless it is set).
 
     Parameters
     ----------
@@ -33,6 +42,9 @@ def configure(*, cache: str | Path | None = None, cpu_devices: int | None = None
     # OpenMP library as it is loaded, which is later
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _keep_freed_memory()
+    # another job, or a person, may share the GPU; a job that has it alone loses little
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    _keep_to_allocation()
     jax.config.update("jax_enable_x64", True)
     number = cpu_devices or int(os.environ.get("DUST3D_CPU_DEVICES") or 0)
     if number:
@@ -60,17 +72,80 @@ def _keep_freed_memory() -> None:
             tune(option, size)
 
 
+def _keep_to_allocation() -> None:
+    """Hold JAX to the CPUs and GPUs of the job, where the cluster does not do so itself."""
+    import jax
+
+    gpus = given_gpus()
+    if gpus is None:
+        return
+    # read by XLA and by the OpenMP library as they start
+    os.environ.setdefault("NPROC", str(cores()))
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
+    if gpus == 0 and "JAX_PLATFORMS" not in os.environ:
+        jax.config.update("jax_platforms", "cpu")
+
+
+def given_gpus() -> int | None:
+    """GPUs that Slurm gave this job on its node; none outside a job of Slurm."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return None
+    count = os.environ.get("SLURM_GPUS_ON_NODE", "")
+    if count.isdigit():
+        return int(count)
+    for name in ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
+        if os.environ.get(name):
+            return os.environ[name].count(",") + 1
+    return 0
+
+
+def require_given_gpus() -> None:
+    """Look whether JAX finds a GPU where this job was promised one. Starts JAX's devices.
+
+    Raises
+    ------
+    ClusterError
+        If it finds none, unless the configuration has `allow_cpu: true`.
+    """
+    import jax
+
+    gpus = given_gpus()
+    if not gpus or any(device.platform != "cpu" for device in jax.devices()):
+        return
+    lack = (
+        f"this job was given {gpus} GPU{'s' if gpus > 1 else ''} on {os.uname().nodename} "
+        "(by Slurm), but JAX finds none"
+    )
+    if os.environ.get(ALLOW_CPU) == "1":
+        logger.warning("%s; going on with the CPU (allow_cpu: true)", lack)
+        return
+    raise ClusterError(
+        f'{lack}: install JAX for GPUs (pip install -e ".[cuda]") and look at the node\'s driver '
+        "(nvidia-smi), or set `allow_cpu: true` in the configuration to compute on the CPU"
+    )
+
+
 def cores() -> int:
     """Cores that this process may use: those that a cluster gave it, not all there are."""
+    found = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        found = len(os.sched_getaffinity(0))
+    # where Slurm does not bind processes to cores, its word alone says how many
+    given = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return min(found, int(given)) if given.isdigit() and int(given) else found
 
 
 def device_name() -> str:
-    """Kind of the device that JAX computes on, for the record."""
+    """Kind of the device that JAX computes on, for the record.
+
+    Raises
+    ------
+    ClusterError
+        As `require_given_gpus`.
+    """
     import jax
 
+    require_given_gpus()
     return str(jax.devices()[0].device_kind)
 
 
@@ -105,11 +180,14 @@ def give_back_memory() -> None:
         trim(0)
 
 
-def memory_limit_bytes() -> float:
-    """Memory that this process may come to hold [bytes]: what is free, and the job's limit."""
+def memory_limit_bytes(*, steady: bool = False) -> float:
+    """Memory that this process may come to hold [bytes]: what is free, and the job's limit.
+
+    If `steady`, what others happen to hold now is not looked at.
+    """
     limits = [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))]
     available = _sizes("/proc/meminfo").get("MemAvailable")
-    if available is not None:
+    if available is not None and not steady:
         limits.append(available + resident_bytes())
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         text = Path(path).read_text().strip() if Path(path).is_file() else ""

@@ -3,7 +3,8 @@
 
 rule ingest:
     input:
-        lambda wildcards: CONFIG.catalogue_files(wildcards.role),
+        files=lambda wildcards: CONFIG.catalogue_files(wildcards.role),
+        environment=ancient(CHECKED),
     output:
         f"{RESULTS}/stars/{{role}}.h5",
     log:
@@ -11,11 +12,6 @@ rule ingest:
     benchmark:
         f"{RESULTS}/benchmarks/ingest-{{role}}.tsv"
     threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        cpus_per_task=1,
-        gpu=0,
     params:
         settings=lambda wildcards: CONFIG.ingest_settings(wildcards.role),
         seed=CONFIG.seed,

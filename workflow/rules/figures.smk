@@ -57,11 +57,6 @@ rule fit_figures:
     benchmark:
         f"{RESULTS}/benchmarks/fit_figures-{{fit}}.tsv"
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-        cpus_per_task=1,
-        gpu=0,
     params:
         settings=PLOT_SETTINGS,
         seed=CONFIG.seed,
@@ -82,11 +77,6 @@ rule fit_modes:
     wildcard_constraints:
         fit="fourier-[0-9x]+",
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-        cpus_per_task=1,
-        gpu=0,
     params:
         settings=PLOT_SETTINGS,
         seed=CONFIG.seed,
@@ -106,11 +96,6 @@ rule fit_animation:
     benchmark:
         f"{RESULTS}/benchmarks/fit_animation-{{fit}}.tsv"
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-        cpus_per_task=1,
-        gpu=0,
     params:
         settings=PLOT_SETTINGS,
         seed=CONFIG.seed,
@@ -131,11 +116,6 @@ rule comparison_figures:
     benchmark:
         f"{RESULTS}/benchmarks/comparison_figures.tsv"
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-        cpus_per_task=1,
-        gpu=0,
     params:
         names=FITS,
         settings=PLOT_SETTINGS,
@@ -159,11 +139,6 @@ rule star_figures:
     benchmark:
         f"{RESULTS}/benchmarks/star_figures.tsv"
     threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-        cpus_per_task=1,
-        gpu=0,
     params:
         settings=STAR_PLOT_SETTINGS,
         seed=CONFIG.seed,

@@ -24,11 +24,6 @@ rule fit:
     # the chain of fits is the longest way through a run: maps and scores can wait
     priority: 10
     threads: 2
-    resources:
-        mem_mb=8000,
-        runtime=240,
-        cpus_per_task=4,
-        gpu=0,
     params:
         folder=lambda wildcards: f"{RESULTS}/fits/{wildcards.fit}",
         settings=lambda wildcards: CONFIG.fit_settings(wildcards.fit),

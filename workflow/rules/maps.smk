@@ -15,11 +15,6 @@ rule truth_map:
     benchmark:
         f"{RESULTS}/benchmarks/truth_map.tsv"
     threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        cpus_per_task=1,
-        gpu=0,
     params:
         settings=CONFIG.settings("box", "map"),
         seed=CONFIG.seed,
@@ -39,11 +34,6 @@ rule fit_map:
     benchmark:
         f"{RESULTS}/benchmarks/fit_map-{{fit}}.tsv"
     threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        cpus_per_task=1,
-        gpu=0,
     params:
         settings=CONFIG.settings("box", "map"),
         seed=CONFIG.seed,

@@ -2,6 +2,8 @@
 
 
 rule mock:
+    input:
+        environment=ancient(CHECKED),
     output:
         astrometry=f"{RESULTS}/stars/astrometry.h5",
         extinction=f"{RESULTS}/stars/extinction.h5",
@@ -12,11 +14,6 @@ rule mock:
     benchmark:
         f"{RESULTS}/benchmarks/mock.tsv"
     threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=60,
-        cpus_per_task=2,
-        gpu=0,
     params:
         settings=CONFIG.settings("box", "mock"),
         seed=CONFIG.seed,

@@ -18,11 +18,6 @@ rule score:
     benchmark:
         f"{RESULTS}/benchmarks/score-{{fit}}.tsv"
     threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        cpus_per_task=1,
-        gpu=0,
     params:
         settings=CONFIG.settings("box", "likelihood", "scores"),
         seed=CONFIG.seed,
@@ -45,11 +40,6 @@ rule compare:
     benchmark:
         f"{RESULTS}/benchmarks/compare.tsv"
     threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        cpus_per_task=1,
-        gpu=0,
     params:
         source=source_digest("dust3d.stages.scores"),
     script:

@@ -15,11 +15,6 @@ rule crossmatch:
     benchmark:
         f"{RESULTS}/benchmarks/crossmatch.tsv"
     threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        cpus_per_task=2,
-        gpu=0,
     params:
         settings=CONFIG.crossmatch_settings(),
         seed=CONFIG.seed,
@@ -40,11 +35,6 @@ rule select:
     benchmark:
         f"{RESULTS}/benchmarks/select.tsv"
     threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-        cpus_per_task=1,
-        gpu=0,
     params:
         settings=CONFIG.settings("box", "crossmatch", "selection", "heldout"),
         seed=CONFIG.seed,

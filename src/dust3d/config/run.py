@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from dust3d.config.base import Box, Section
@@ -15,6 +14,7 @@ from dust3d.config.mock import FourierTruth, Mock
 from dust3d.config.model import Fits, Likelihood, Prior, Rays, order_name
 from dust3d.config.optimiser import Optimiser, Original
 from dust3d.config.output import Map, Plots, Scores
+from dust3d.config.text import read
 from dust3d.config.tree import keys_at, section_at
 from dust3d.errors import ConfigError
 
@@ -49,6 +49,16 @@ class Config(Section):
     map: Map = Field(description="The grid of the maps.")
     scores: Scores = Field(default=Scores(), description="How fits are judged.")
     plots: Plots = Field(default=Plots(), description="Figures.")
+    deterministic: bool = Field(
+        default=False,
+        description="Fits repeat to the bit on the same machine, whatever the number of its cores "
+        "that they get; exact rays then take one thread each way. Else within 1e-5.",
+    )
+    allow_cpu: bool = Field(
+        default=False,
+        description="A job that a cluster promised a GPU, and that finds none, computes on the "
+        "CPU; else it stops. Changes no numbers, so nothing runs again for it.",
+    )
 
     @model_validator(mode="after")
     def _one_source_of_stars(self):
@@ -235,7 +245,9 @@ class Config(Section):
         `layers`; `optimiser` only the method that the fit uses; of the original recipe's
         stages only those that lead from the fit it starts from to its own order.
         """
-        settings = self.settings("box", "prior", "likelihood", "rays", "optimiser", "fits")
+        settings = self.settings(
+            "box", "prior", "likelihood", "rays", "optimiser", "fits", "deterministic"
+        )
         fits, optimiser = settings.pop("fits"), settings["optimiser"]
         for order in self.fits.fourier.orders:
             if name == f"fourier-{order_name(order)}":
@@ -392,42 +404,11 @@ def parse(content: Any, origin: str = "config") -> Config:
         return Config.model_validate(content)
     except ValidationError as error:
         raise ConfigError(_explain(error, origin)) from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain YAML in which no key stands twice: of two values one would be ignored."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node."""
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            name = (key.tag, str(key.value))
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key.value}` stands here twice", key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-def read(path: str | Path) -> Any:
-    """Read a YAML file in which no key stands twice, and check nothing else.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing or is not YAML, or a key in it stands twice.
-    """
-    path = Path(path)
-    try:
-        with path.open(encoding="utf-8") as file:
-            return yaml.load(file, _Loader)
-    except FileNotFoundError:
+    # checks across sections calculate with what is given
+    except (ArithmeticError, MemoryError, RecursionError) as error:
         raise ConfigError(
-            f"{path}: no such file; name a configuration, such as config/config.yaml"
+            f"{origin}: a number in it is too large to calculate with ({error}); correct it"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}; mend the file there") from None
 
 
 def load(path: str | Path) -> Config:

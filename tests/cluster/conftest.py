@@ -1,0 +1,120 @@
+"""A Slurm for these tests, and copies of the project whose user works on it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cluster.slurm import Cluster, install, lacking, wait_for
+
+COMMAND = ("--cores", "all", "--profile", "slurm")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A Slurm of three nodes, all idle."""
+    if reason := lacking():
+        pytest.skip(reason)
+    install()
+    # the path of a socket may have about a hundred characters
+    folder = Path(tempfile.mkdtemp(prefix="dust3d-slurm-", dir="/tmp"))
+    running = Cluster(folder / "slurm")
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(folder)
+
+
+class Checkout:
+    """A copy of the project, and its user on the cluster.
+
+    Parameters
+    ----------
+    folder
+        Where the copy goes.
+    repository
+        The project.
+    cluster
+        The cluster.
+    config
+        The configuration that stands in the place of the demo.
+    """
+
+    def __init__(
+        self, folder: Path, repository: Path, cluster: Cluster, config: dict[str, Any]
+    ) -> None:
+        self.folder, self.cluster = folder, cluster
+        self._cache = repository / ".jax_cache"
+        folder.mkdir(parents=True)
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "site.yaml")
+        for name in ("src", "workflow", "config"):
+            shutil.copytree(repository / name, folder / name, ignore=ignored)
+        (folder / "slurm").symlink_to("workflow/profiles/slurm")
+        (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
+        self.results = folder / "results" / config["run"]
+
+    def copy(self, folder: Path) -> "Checkout":
+        """The same with all that it has made, elsewhere."""
+        other = object.__new__(Checkout)
+        other.__dict__ |= self.__dict__
+        shutil.copytree(self.folder, folder, symlinks=True)
+        other.folder, other.results = folder, folder / self.results.relative_to(self.folder)
+        return other
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start Snakemake in a session of its own; its output goes to `snakemake.out`."""
+        environment = self.cluster.environment
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        environment["PYTHONPATH"] = str(self.folder / "src")
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(self._cache)
+        with open(self.folder / "snakemake.out", "a") as output:
+            return subprocess.Popen(
+                ["snakemake", *arguments],
+                cwd=self.folder,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        """What Snakemake has said so far."""
+        return (self.folder / "snakemake.out").read_text()
+
+    def run(self, *arguments: str, deadline_s: float = 300) -> int:
+        """Run Snakemake to its end; its exit status."""
+        return self.start(*arguments).wait(deadline_s)
+
+    def finish(self, started: subprocess.Popen, deadline_s: float = 300) -> None:
+        """Wait for a run that must succeed."""
+        assert started.wait(deadline_s) == 0, self.output[-6000:]
+
+    def wait_for_file(self, path: Path, deadline_s: float = 90) -> None:
+        """Wait until a file is there."""
+        wait_for(f"{path}\n{self.output[-3000:]}", path.exists, deadline_s)
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory, repository: Path, cluster: Cluster):
+    """Makes a copy of the project with a configuration."""
+
+    def make(config: dict[str, Any]) -> Checkout:
+        folder = tmp_path_factory.mktemp("checkout") / "project"
+        return Checkout(folder, repository, cluster, config)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small(repository: Path) -> dict[str, Any]:
+    """The smallest complete run."""
+    return yaml.safe_load((repository / "config" / "test.yaml").read_text())
