@@ -102,6 +102,11 @@ class Newton(Section):
     max_products: Count = Field(
         default=100, description="Of `iterative`: products with the metric for one step at most."
     )
+    max_error_sigma: Positive = Field(
+        default=0.3,
+        description="Of `iterative`: like `rays.production.max_error_sigma`, for the products of the "
+        "last steps.",
+    )
     exact: bool = Field(
         default=True,
         description="Of `iterative`: whether the last steps take values and gradients by exact "

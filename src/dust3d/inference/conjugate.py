@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dust3d import processes
 from dust3d.errors import FitError
 
 Vector = Float[Array, " p"]
@@ -53,6 +54,11 @@ class _Iterate(NamedTuple):
     power: float
 
 
+def _dot(a: Vector, b: Vector) -> float:
+    """a . b, the same in all processes: it decides how they go on."""
+    return float(processes.from_first(jnp.vdot(a, b)))
+
+
 def _iterates(multiply: Map, precondition: Map, right: Vector) -> Iterator[_Iterate]:
     """Hestenes & Stiefel (1952), until rounding has eaten what was left.
 
@@ -60,16 +66,16 @@ def _iterates(multiply: Map, precondition: Map, right: Vector) -> Iterator[_Iter
     """
     x, rest = jnp.zeros_like(right), right
     direction = precondition(rest)
-    power = float(jnp.vdot(rest, direction))
+    power = _dot(rest, direction)
     while True:
         image = multiply(direction)
-        curvature = float(jnp.vdot(direction, image))
+        curvature = _dot(direction, image)
         if not (np.isfinite(curvature) and curvature > 0 and power > 0):
             return
         length = power / curvature
         x, rest = x + length * direction, rest - length * image
         shaped = precondition(rest)
-        before, power = power, float(jnp.vdot(rest, shaped))
+        before, power = power, _dot(rest, shaped)
         yield _Iterate(x, 0.5 * length * before, power)
         direction = shaped + (power / before) * direction
 
@@ -147,7 +153,7 @@ def solve_to(
     FitError
         If so many iterations do not reach the tolerance.
     """
-    first = float(jnp.vdot(right, precondition(right)))
+    first = _dot(right, precondition(right))
     if first == 0:
         return jnp.zeros_like(right), 0
     reached, number = 1.0, 0

@@ -100,7 +100,7 @@ class IterativeProblem:
         if self._made_at is None or self._last_gain > _STALE * self._tolerance:
             self._made_at, self.near = np.asarray(flat), None
         if self.near is None:
-            self.near = self._preconditioner(jnp.asarray(self._made_at))
+            self.near = self.preconditioner(jnp.asarray(self._made_at))
         self._trust(value)
         solution = solve(
             lambda v: self._metric.multiply(flat, anchors, v),
@@ -140,7 +140,8 @@ class IterativeProblem:
         field = bent(prior, before["field"], after["field"])
         return ravel_pytree({**after, "field": field})[0]
 
-    def _preconditioner(self, flat: Float[Array, " p"]) -> TwoLevel:
+    def preconditioner(self, flat: Float[Array, " p"]) -> TwoLevel:
+        """An approximate inverse of the metric at a place."""
         target, xi = self._metric.target, self._metric.unravel(flat)
         rows = np.arange(len(self._sample))
         stars = jax.tree.map(lambda a: a[0], stars_of(self._sample, rows[None], flat.dtype))

@@ -13,9 +13,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dust3d import processes
 from dust3d.inference.batches import StarBatches
+from dust3d.inference.devices import summed
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.prior import Xi
 from dust3d.inference.target import Sightlines, Target
@@ -49,6 +51,12 @@ def _anchored_derivative(primals, tangents):
     return primals[1], tangents[0]
 
 
+def _summed(value: float, gradient: Array) -> tuple[float, Array]:
+    """Over processes."""
+    value, gradient = summed((value, gradient))
+    return float(value), gradient
+
+
 class Products:
     """The posterior of a fit, seen through its values, gradients and products.
 
@@ -69,6 +77,8 @@ class Products:
         self._value = eqx.filter_jit(self._value_of)
         self._expand = eqx.filter_jit(self._expand_batch)
         self._multiply = eqx.filter_jit(self._multiply_batch)
+        self._noise = eqx.filter_jit(self._noise_batch)
+        self._curved = eqx.filter_jit(self._curved_batch)
 
     def _log_prior(self, flat: Float[Array, " p"]) -> float:
         return -0.5 * float(jnp.sum(jnp.square(flat), dtype=jnp.float64))
@@ -94,50 +104,95 @@ class Products:
         weights = (stars.weight * about_mean, stars.weight * about_ln_variance / variance**2)
         return value, gradient, Anchor(first, second, *weights)
 
-    def _multiply_batch(self, flat, v, rays, batch, stars, anchor: Anchor):
+    def _outputs(self, rays, batch, stars, anchor: Anchor | None = None):
+        """Parameters -> mean and variance of each star; about an anchor, derivatives alone."""
         target = self.target
 
         def outputs(flat):
             xi = self.unravel(flat)
             field = target.prior.field(xi["field"])
             first, second = rays.moments(field, batch, target.likelihood.needs_second_moment)
-            first = _anchored(first, anchor.first)
-            second = _anchored(second, anchor.second)
+            if anchor is not None:
+                first = _anchored(first, anchor.first)
+                second = _anchored(second, anchor.second)
             nuisance = target.likelihood.nuisance(xi["likelihood"])
             return target.likelihood.moments(nuisance, first, second, stars)
 
+        return outputs
+
+    def _multiply_batch(self, flat, v, rays, batch, stars, anchor: Anchor):
+        outputs = self._outputs(rays, batch, stars, anchor)
         _, (by_mean, by_variance) = jax.jvp(outputs, (flat,), (v,))
         _, pull = jax.vjp(outputs, flat)
         return pull((anchor.about_mean * by_mean, anchor.about_variance * by_variance))[0]
 
+    def _noise_batch(self, flat, key, rays, batch, stars, anchor: Anchor):
+        _, pull = jax.vjp(self._outputs(rays, batch, stars, anchor), flat)
+        white = jax.random.normal(key, (2, *anchor.first.shape), flat.dtype)
+        information = (anchor.about_mean, anchor.about_variance)
+        return pull(tuple(jnp.sqrt(w) * n for w, n in zip(information, white, strict=True)))[0]
+
+    def _curved_batch(self, flat, there, rays, batch, stars, anchor: Anchor):
+        before, pull = jax.vjp(self._outputs(rays, batch, stars, anchor), flat)
+        after = self._outputs(rays, batch, stars)(there)
+        information = (anchor.about_mean, anchor.about_variance)
+        change = zip(information, after, before, strict=True)
+        return pull(tuple(w * (b - a) for w, b, a in change))[0]
+
     def log_posterior(self, flat: Float[Array, " p"]) -> float:
         """ln p, up to a constant."""
         parts = [self._value(flat, *some) for some in self.batches.walk()]
-        return self._log_prior(flat) + sum(float(part) for part in parts)
+        own = processes.once(self._log_prior(flat)) + sum(float(part) for part in parts)
+        return float(processes.total(own))
 
     def expand(self, flat: Float[Array, " p"]) -> tuple[float, Float[Array, " p"], list[Anchor]]:
         """ln p, its gradient, and what products about this place need."""
-        value, gradient, anchors = self._log_prior(flat), -flat, []
+        anchors = []
+        value, gradient = processes.once((self._log_prior(flat), -flat))
         for some in self.batches.walk():
             part, by_part, anchor = self._expand(flat, *some)
             value, gradient = value + float(part), gradient + by_part
             anchors.append(anchor)
-        return value, gradient, anchors
+        return *_summed(value, gradient), anchors
 
     def slope(self, flat: Float[Array, " p"]) -> tuple[float, Float[Array, " p"]]:
         """ln p and its gradient alone: what products need is not kept."""
-        value, gradient = self._log_prior(flat), -flat
+        value, gradient = processes.once((self._log_prior(flat), -flat))
         for some in self.batches.walk():
             part, by_part, _ = self._expand(flat, *some)
             value, gradient = value + float(part), gradient + by_part
-        return value, gradient
+        return _summed(value, gradient)
 
     def multiply(
         self, flat: Float[Array, " p"], anchors: list[Anchor], v: Float[Array, " p"]
     ) -> Float[Array, " p"]:
         """M v, with M at the place of the expansion."""
         self.count += 1
-        total: Any = v
+        total: Any = processes.once(v)
         for some, anchor in zip(self.batches.walk(), anchors, strict=True):
             total = total + self._multiply(flat, v, *some, anchor)
-        return total
+        return summed(total)
+
+    def noise(
+        self, flat: Float[Array, " p"], anchors: list[Anchor], key: PRNGKeyArray
+    ) -> Float[Array, " p"]:
+        """A draw of N(0, M): white noise of the prior, and of the stars seen through J."""
+        own, *keys = jax.random.split(key, 1 + len(anchors))
+        total: Any = processes.once(jax.random.normal(own, flat.shape, flat.dtype))
+        for some, each, anchor in zip(self.batches.walk(), keys, anchors, strict=True):
+            # the stars of each process have noise of their own
+            each = jax.random.fold_in(each, processes.index()) if processes.index() else each
+            total = total + self._noise(flat, each, *some, anchor)
+        return summed(total)
+
+    def curved(
+        self, flat: Float[Array, " p"], anchors: list[Anchor], there: Float[Array, " p"]
+    ) -> Float[Array, " p"]:
+        """there - here + J^T W (m(there) - m(here)): M (there - here) where m is a straight line.
+
+        m are the mean and the variance of each star; J and W those of the expansion.
+        """
+        total: Any = processes.once(there - flat)
+        for some, anchor in zip(self.batches.walk(), anchors, strict=True):
+            total = total + self._curved(flat, there, *some, anchor)
+        return summed(total)

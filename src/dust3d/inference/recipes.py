@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dust3d import processes
 from dust3d.config.optimiser import Adam as AdamSettings
 from dust3d.config.optimiser import Original, OriginalStage
 from dust3d.fields.base import Field
@@ -140,7 +141,8 @@ class AdamRecipe(_Recipe):
         likelihood = eqx.filter_jit(self._target.log_likelihood)
 
         def score(xi: Xi) -> float:
-            return sum(float(likelihood(xi, *batch)) for batch in heldout.walk()) / heldout.number
+            found = sum(float(likelihood(xi, *batch)) for batch in heldout.walk())
+            return float(processes.total(found)) / heldout.number
 
         self.heldout_score = score
         return Phase(
@@ -257,8 +259,8 @@ class OriginalRecipe(_Recipe):
             return jnp.sum(stars.weight * (stars.extinction - found) ** 2)
 
         def score(coefficients: Coefficients) -> float:
-            total = sum(float(squares(coefficients, *batch)) for batch in heldout.walk())
-            return float(gaussian_score(jnp.log(total / heldout.number)))
+            found = sum(float(squares(coefficients, *batch)) for batch in heldout.walk())
+            return float(gaussian_score(jnp.log(processes.total(found) / heldout.number)))
 
         return Phase(
             MomentumSGD(
