@@ -3,7 +3,7 @@
     python benchmarks/maximum.py --results results/original --config config/original.yaml
 
 From the fit as it was saved, a step by conjugate gradients of many products, on exact rays: what
-the quadratic model promises after so many of them, and by how much ln p really rises along the step.
+the quadratic model promises after so many of them, and by how much ln p rises along the step.
 """
 
 import argparse

@@ -104,8 +104,8 @@ class Newton(Section):
     )
     max_error_sigma: Positive = Field(
         default=0.3,
-        description="Of `iterative`: like `rays.production.max_error_sigma`, for the products of the "
-        "last steps.",
+        description="Of `iterative`: like `rays.production.max_error_sigma`, for the products of "
+        "the last steps.",
     )
     exact: bool = Field(
         default=True,

@@ -20,8 +20,8 @@ _SURE = 0.05
 # a small gain may only be late: what the preconditioner does not see takes a while
 _PATIENCE = 50
 _NOT_POSITIVE = (
-    "a Newton step cannot be solved for: its metric, or the approximate inverse, is not positive in "
-    "this precision; set optimiser.precision: float64"
+    "a Newton step cannot be solved for: its metric, or the approximate inverse, is not positive "
+    "in this precision; set optimiser.precision: float64"
 )
 
 
@@ -162,6 +162,6 @@ def solve_to(
         if reached < tolerance:
             return found.x, number
     raise FitError(
-        f"after {number} products with the metric its solution still misses by {reached:.2g} (wanted "
-        f"{tolerance:.2g}); raise the products allowed, or set optimiser.precision: float64"
+        f"after {number} products with the metric its solution still misses by {reached:.2g} "
+        f"(wanted {tolerance:.2g}); raise the products allowed, or set optimiser.precision: float64"
     )

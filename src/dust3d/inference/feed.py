@@ -230,9 +230,7 @@ class Feed:
         places = np.where(rows >= 0, np.searchsorted(own, rows), -1)
         reach = {"reach_kpc": source.reach_kpc}
         stars = source.some(own)
-        return batches_for(
-            self.settings, stars, places, number=len(source), **(options | reach)
-        )
+        return batches_for(self.settings, stars, places, number=len(source), **(options | reach))
 
     def _streamed(
         self, name: str, source: StarSource, batch: int, options: dict[str, Any]
@@ -320,7 +318,7 @@ class Feed:
 
     @property
     def _ends_exactly(self) -> bool:
-        """Whether the fit ends with Newton's steps by products, towards the maximum of exact rays."""
+        """Whether the last steps are by products, towards the maximum of exact rays."""
         newton, stars = self.settings.optimiser.newton, len(self.train)
         iterative = self.settings.climbs and not is_dense(newton, self._parameters, stars)
         return iterative and newton.exact and self.settings.ray_method == "production"

@@ -24,7 +24,7 @@ _STARS_PER_PARAMETER = 3
 _FEWEST_STARS = 4096
 # the preconditioner is made anew after a step that gained more than so many tolerances
 _STALE = 10
-# ln p rose by this part of what a step promised: less, and the next goes less far; more, and further
+# by this part of its promise ln p rose: less, and the next step goes less far; more, and further
 _POOR, _GOOD = 0.5, 0.8
 _FEWEST_PRODUCTS = 20
 

@@ -1,0 +1,149 @@
+"""Samples of the posterior around its maximum.
+
+With M = 1 + J^T W J at the maximum, y ~ N(0, M) is made of white noise (one number for each
+parameter, two for each star), and M^-1 y ~ N(0, M^-1): a sample of the posterior where each
+star's mean and variance m depend on the parameters as straight lines. They do not: the sample is
+moved to where
+
+    xi - xi_max + J^T W (m(xi) - m(xi_max)) = y,
+
+as in geometric variational inference (Frank, Leike & Ensslin 2021, Entropy 23, 853): noise of the
+prior and of the stars, and the posterior that they leave, are Gaussian in those coordinates.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from dust3d.errors import FitError
+from dust3d.inference.conjugate import solve_to
+from dust3d.inference.products import Anchor, Products
+
+Vector = Float[Array, " p"]
+
+_WORSE = 0.9
+_SHORTEST = 1 / 16
+
+
+class Sample(NamedTuple):
+    """One sample, and what it took.
+
+    Parameters
+    ----------
+    flat
+        Whitened parameters.
+    linear
+        Where the sample of the linearised posterior was.
+    products
+        Products with the metric.
+    missed
+        |y - g(xi)| / |y| in the end, in the metric of the approximate inverse.
+    """
+
+    flat: Vector
+    linear: Vector
+    products: int
+    missed: float
+
+
+class PosteriorSampler:
+    """Draws from the posterior of a fit around its maximum.
+
+    Parameters
+    ----------
+    products
+        The posterior and its metric.
+    flat
+        Whitened parameters at the maximum.
+    precondition
+        Products with an approximate inverse of the metric there.
+    tolerance
+        Relative residual to which each sample is solved for.
+    most
+        Products of one solution, at most.
+    steps
+        Corrections of a sample for the posterior's curvature, at most; 0: none.
+    """
+
+    def __init__(
+        self,
+        products: Products,
+        flat: Vector,
+        precondition: Callable[[Vector], Vector],
+        *,
+        tolerance: float,
+        most: int,
+        steps: int,
+    ):
+        self._products, self._flat, self._precondition = products, flat, precondition
+        self._tolerance, self._most, self._steps = tolerance, most, steps
+        self._anchors: list[Anchor] = products.expand(flat)[2]
+
+    def _solve(self, right: Vector, tolerance: float) -> tuple[Vector, int]:
+        return solve_to(
+            lambda v: self._products.multiply(self._flat, self._anchors, v),
+            self._precondition,
+            right,
+            tolerance=tolerance,
+            most=self._most,
+        )
+
+    def _size(self, v: Vector) -> float:
+        return float(jnp.sqrt(jnp.maximum(jnp.vdot(v, self._precondition(v)), 0)))
+
+    def draw(self, key: PRNGKeyArray) -> Sample:
+        """One sample.
+
+        Raises
+        ------
+        FitError
+            If the sample cannot be solved for to the tolerance.
+        """
+        noise = self._products.noise(self._flat, self._anchors, key)
+        change, products = self._solve(noise, self._tolerance)
+        linear = self._flat + change
+        if self._steps == 0:
+            return Sample(linear, linear, products, self._tolerance)
+        there, missed, more = self._bent(noise, linear)
+        return Sample(there, linear, products + more, missed)
+
+    def _bent(self, noise: Vector, there: Vector) -> tuple[Vector, float, int]:
+        """Newton's steps with the metric of the maximum, shortened where they do not help."""
+        whole, products = self._size(noise), 0
+        rest = noise - self._products.curved(self._flat, self._anchors, there)
+        missed = self._size(rest) / whole
+        for _ in range(self._steps):
+            if missed < self._tolerance:
+                break
+            # a tenth of what is missing is soon small enough itself
+            step, took = self._solve(rest, max(0.1, self._tolerance / missed))
+            products += took
+            length = 1.0
+            while True:
+                trial = there + length * step
+                found = noise - self._products.curved(self._flat, self._anchors, trial)
+                size = self._size(found) / whole
+                if size < _WORSE * missed or length < _SHORTEST:
+                    break
+                length /= 2
+            if not size < missed:
+                break
+            there, rest, missed = trial, found, size
+        if not bool(jnp.all(jnp.isfinite(there))):
+            raise FitError("a sample of the posterior is not finite: the fit is at no maximum")
+        return there, missed, products
+
+
+def dense_inverse(products: Products, flat: Vector, batch: int = 64) -> Callable[[Vector], Vector]:
+    """The exact inverse of the metric, by as many products as there are parameters.
+
+    For small fits alone: the matrix is formed and factored.
+    """
+    _, _, anchors = products.expand(flat)
+    columns = [products.multiply(flat, anchors, v) for v in jnp.eye(flat.size, dtype=flat.dtype)]
+    metric = jnp.stack(columns, axis=1)
+    factor = jnp.linalg.cholesky((metric + metric.T) / 2)
+    return jax.jit(lambda v: jax.scipy.linalg.cho_solve((factor, True), v))
