@@ -54,7 +54,10 @@ def exact_ids(path: Path, name: str, ids: np.ndarray) -> np.ndarray:
         try:
             ids = ids.astype(np.int64)
         except ValueError as error:
-            raise TableError(f"{path}: column {name!r} holds no integers ({error})") from error
+            raise TableError(
+                f"{path}: column {name!r} holds no integers ({error}); map another column, or "
+                "repair these rows"
+            ) from error
     elif ids.dtype.kind == "f":
         wrong = ~(np.abs(ids) < LARGEST_EXACT_FLOAT) | (ids != np.round(ids))
         if wrong.any():

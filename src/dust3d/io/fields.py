@@ -20,6 +20,9 @@ from dust3d.fields.base import Field
 from dust3d.fields.known import registered_fields
 from dust3d.io.hdf5 import group_in, reading, write_attrs, writing
 
+_LARGEST = 1e6
+"""No amplitude of ln rho, no length [kpc] and no wave number [1 / kpc] is larger."""
+
 
 def _write(group: h5py.Group, field: Field) -> None:
     name = type(field).__name__
@@ -121,8 +124,11 @@ def load_field(path: str | Path) -> tuple[Field, dict[str, Any]]:
         field = _read(group_in(file, "field"), path)
         attrs = {key: _plain(value) for key, value in file.attrs.items()}
     for leaf in jax.tree.leaves(field):
-        if not np.all(np.isfinite(leaf)):
+        values = np.asarray(leaf)
+        if values.dtype.kind not in "fiu" or not np.all(np.isfinite(values)):
             raise ProductError(f"{path}: the field has values that are not finite; fit it again")
+        if np.any(np.abs(values) > _LARGEST):
+            raise ProductError(f"{path}: the field has values beyond {_LARGEST:g}; fit it again")
     return field, attrs
 
 

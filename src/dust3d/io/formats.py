@@ -130,7 +130,7 @@ def _read_hdf5(path: Path) -> Table:
         if name != TABLE_PATH and len(tables) != 1:
             raise TableError(
                 f"{path}: holds {len(tables)} tables ({', '.join(tables) or 'none'}); one table is "
-                f"needed, or one named {TABLE_PATH!r}"
+                f"needed: write one, or one named {TABLE_PATH!r}"
             )
         check_dataset(name, tables[name], texts=True)
         return Table.read(file, path=name, format="hdf5", character_as_bytes=False)
@@ -141,7 +141,8 @@ def _read_fits(path: Path) -> Table:
         tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
             raise TableError(
-                f"{path}: holds no whole table extension; the file is truncated or no FITS table"
+                f"{path}: holds no whole table extension; the file is truncated or no FITS table: "
+                "fetch it again"
             )
         check_expansion(int(tables[0].size), path.stat().st_size)
         _refuse_repeated(path, [str(column.name) for column in tables[0].columns or ()])
@@ -206,6 +207,12 @@ def _read_csv(path: Path) -> Table:
             "file is truncated: fetch it again"
         )
     unquoted = not any('"' in line for line in lines)
+    shorter = [line for line in lines if line.count(",") < len(names) - 1] if unquoted else []
+    if shorter:
+        raise TableError(
+            f"{path}: {len(shorter)} rows have fewer than {len(names)} columns, "
+            f"the first: {shorter[0][:80]!r}; repair them, or fetch the file again"
+        )
     longer = [line for line in lines if line.count(",") >= len(names)] if unquoted else []
     if longer:
         return _read_csv_with_text(path, names, lines[1:], longer)

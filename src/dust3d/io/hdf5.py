@@ -57,7 +57,7 @@ def reading(path: str | Path, product: str, *, sealed: bool = True) -> Iterator[
     """
     path = Path(path)
     if not path.is_file():
-        raise ProductError(f"{path}: no such file; expected a {product}")
+        raise ProductError(f"{path}: no such file; make the {product} again, or name another one")
     if not looks_like_hdf5(path):
         raise ProductError(f"{path}: not an HDF5 file; give the {product} of a run")
     try:

@@ -1,5 +1,6 @@
 """From somebody's catalogue to a star table of dust3d: names, units, checks."""
 
+import math
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,15 @@ def _renamed(settings: TableSettings, role: Role, *, required: tuple[str, ...]) 
     table = QTable()
     for ours, theirs in names.items():
         column: Any = raw[theirs]
+        if column.ndim != 1:
+            raise TableError(
+                f"{path}: column {theirs!r} has {math.prod(column.shape[1:])} values a row, where "
+                "one is needed; map another column"
+            )
         if ours == id_name:
             table[ours] = exact_ids(path, theirs, _unmasked(column))
         elif ours in TEXT_COLUMNS:
-            table[ours] = np.char.strip(_unmasked(column).astype(str))
+            table[ours] = np.char.strip(_texts(path, theirs, column))
         else:
             table[ours] = _quantity(path, ours, theirs, column, settings.units.get(ours))
     return table
@@ -138,7 +144,7 @@ def _meanings(path: Path, present: list[str], mapped: dict[str, str], role: Role
         if theirs not in present:
             raise TableError(
                 f"{path}: no column {theirs!r}, which `columns.{ours}` names; the file has: "
-                f"{', '.join(present)}"
+                f"{', '.join(present)}; correct the name"
             )
     names = dict(mapped)
     aliases = {ID_COLUMNS[role]: ID_ALIASES[role], **ALIASES}
@@ -201,17 +207,29 @@ def _unmasked(column: Any) -> np.ndarray:
     return np.asarray(column.astype(np.float64).filled(np.nan))
 
 
+def _texts(path: Path, theirs: str, column: Any) -> np.ndarray:
+    """A column as text."""
+    values = _unmasked(column)
+    try:
+        return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values.astype(str)
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"{path}: column {theirs!r} holds bytes that are no text ({error}); repair these rows, "
+            "or fetch the file again"
+        ) from error
+
+
 def _quantity(
     path: Path, ours: str, theirs: str, column: Any, stated: str | None
 ) -> u.Quantity | np.ndarray:
     """A column of numbers in our unit; text that no unit is stated for stays text."""
     values = _unmasked(column)
-    if values.dtype.kind not in "iufb":
+    if values.dtype.kind not in "iufb" or (ours in UNITS and column.dtype.kind == "b"):
         if ours not in UNITS and stated is None:
-            return values.astype(str)
+            return _texts(path, theirs, column)
         raise TableError(
-            f"{path}: column {theirs!r} should hold numbers, but holds text, such as "
-            f"{_first_text(values)!r}; repair these rows"
+            f"{path}: column {theirs!r} should hold numbers, but holds text or logical "
+            f"values, such as {_first_text(values)!r}; repair these rows"
         )
     values = values.astype(np.float64)
     check_sentinels(path, ours, theirs, values)

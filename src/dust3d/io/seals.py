@@ -27,6 +27,16 @@ def _checksum(file: BinaryIO, length: int) -> bytes:
     return b"%08x" % total
 
 
+def _content_end(file: BinaryIO) -> int:
+    """Where HDF5 ends by its superblock (versions 0 to 3, addresses of 8 bytes); 0: no HDF5."""
+    file.seek(0)
+    start = file.read(48)
+    if len(start) < 48 or start[:8] != b"\x89HDF\r\n\x1a\n":
+        return 0
+    place = 40 if start[8] < 2 else 28
+    return int.from_bytes(start[place : place + 8], "little")
+
+
 def seal(path: str | Path) -> None:
     """Write the checksum of a file behind its content."""
     with open(path, "r+b") as file:
@@ -45,12 +55,13 @@ def check_seal(path: str | Path) -> bool:
         If its content is not what was sealed.
     """
     with open(path, "rb") as file:
-        length = file.seek(0, 2) - _LENGTH
-        if length < 0:
-            return False
+        size = file.seek(0, 2)
+        length = max(0, size - _LENGTH)
         file.seek(length)
         line = file.read()
         if not line.startswith(_MARK):
+            if size > _content_end(file) > 0:
+                raise ValueError("what follows its content is no checksum")
             return False
         if line[len(_MARK) :].strip() != _checksum(file, length):
             raise ValueError("its content is not what was written: the checksum at its end differs")

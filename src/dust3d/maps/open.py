@@ -197,7 +197,7 @@ def open_map(path: str | Path) -> DustMap:
         _check_box(path, dataset.attrs)
         return GridMap(dataset)
     field_file = path / "field.h5" if path.is_dir() else path
-    if not field_file.exists():
+    if not field_file.is_file():
         raise ProductError(_nothing_here(path))
     if not looks_like_hdf5(field_file):
         raise ProductError(f"{path}: not an HDF5 file; {_WHAT_TO_GIVE}")
@@ -213,7 +213,7 @@ def _nothing_here(folder: Path) -> str:
     if fits or grids:
         known = ", ".join(str(found) for found in (*sorted(fits), *sorted(grids)))
         return f"{folder}: is no map itself; give one of {known}"
-    return f"{folder}: holds neither a field.h5 nor a zarr store; is the fit finished?"
+    return f"{folder}: holds neither a field.h5 nor a zarr store; is the fit finished? Else {_WHAT_TO_GIVE}"
 
 
 def _check_box(path: Path, attrs: dict[str, Any]) -> None:
