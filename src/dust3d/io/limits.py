@@ -82,7 +82,7 @@ def _packing(start: bytes) -> str | None:
     return next((name for mark, name in _PACKED.items() if start.startswith(mark)), None)
 
 
-def open_bytes(path: Path) -> io.BufferedReader:
+def open_bytes(path: Path) -> io.BufferedIOBase:
     """The bytes of a file, unpacked if it is gzipped.
 
     Raises

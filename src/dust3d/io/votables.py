@@ -1,8 +1,8 @@
 """What a VOTable says of its size before its rows come."""
 
+import io
 import math
 import re
-from typing import BinaryIO
 from xml.parsers import expat
 
 from dust3d.io.limits import check_expansion
@@ -14,7 +14,7 @@ class _HeaderEndsError(Exception):
     """Raised to stop the parser: the header has been read."""
 
 
-def check_claims(file: BinaryIO, stored_bytes: int) -> None:
+def check_claims(file: io.BufferedIOBase, stored_bytes: int) -> None:
     """Refuse a table whose header asks for more rows, or for longer values, than a file holds.
 
     Parameters

@@ -213,7 +213,10 @@ def _nothing_here(folder: Path) -> str:
     if fits or grids:
         known = ", ".join(str(found) for found in (*sorted(fits), *sorted(grids)))
         return f"{folder}: is no map itself; give one of {known}"
-    return f"{folder}: holds neither a field.h5 nor a zarr store; is the fit finished? Else {_WHAT_TO_GIVE}"
+    return (
+        f"{folder}: holds neither a field.h5 nor a zarr store; is the fit finished? Else "
+        f"{_WHAT_TO_GIVE}"
+    )
 
 
 def _check_box(path: Path, attrs: dict[str, Any]) -> None:
