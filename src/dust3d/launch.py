@@ -28,7 +28,12 @@ _LAST_LINES = 5
 
 
 def launch(
-    module: str, arguments: dict[str, Any], *, tasks: int, launcher: str | None = None
+    module: str,
+    arguments: dict[str, Any],
+    *,
+    tasks: int,
+    launcher: str | None = None,
+    cpus: int | None = None,
 ) -> None:
     """Run `python -m MODULE ARGUMENTS` in several processes, and wait for their common end.
 
@@ -42,6 +47,8 @@ def launch(
         How many processes.
     launcher
         `srun`, with options of its own; none: they start on this machine.
+    cpus
+        CPUs of each, that `srun` asks for; none: as many as it likes.
 
     Raises
     ------
@@ -52,7 +59,13 @@ def launch(
     """
     command = [sys.executable, "-m", module, json.dumps(arguments, default=str)]
     reader, writer = os.pipe()
-    started = _started(command, tasks, launcher, writer)
+    if launcher:
+        options = [f"--ntasks={tasks}", "--kill-on-bad-exit=1", "--overlap"]
+        options += [f"--cpus-per-task={cpus}"] if cpus else []
+        command = [*shlex.split(launcher), *options, *command]
+        started = [subprocess.Popen(command, stdout=writer, stderr=writer)]
+    else:
+        started = _started_here(command, tasks, writer)
     os.close(writer)
     said = list[str]()
     try:
@@ -75,16 +88,8 @@ def launch(
     _judge(codes, said)
 
 
-def _started(
-    command: list[str], tasks: int, launcher: str | None, output: int
-) -> list[subprocess.Popen[bytes]]:
-    """The processes, or the one that starts them, writing to one pipe."""
-    if launcher:
-        cpus = os.environ.get("SLURM_CPUS_PER_TASK")
-        options = [f"--ntasks={tasks}", "--kill-on-bad-exit=1", "--overlap"]
-        options += [f"--cpus-per-task={cpus}"] if cpus else []
-        command = [*shlex.split(launcher), *options, *command]
-        return [subprocess.Popen(command, stdout=output, stderr=output)]
+def _started_here(command: list[str], tasks: int, output: int) -> list[subprocess.Popen[bytes]]:
+    """The processes, on this machine, writing to one pipe."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"

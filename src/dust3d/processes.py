@@ -86,7 +86,10 @@ def _group(environment: Mapping[str, str], names: tuple[str, str, str]) -> Group
             "missing or no whole number; set all three, or none"
         ) from None
     if not 0 <= index < number:
-        raise ConfigError(f"{names[1]} = {index} must lie between 0 and {names[0]} - 1 = {number - 1}")
+        raise ConfigError(
+            f"{names[1]} = {index} must lie between 0 and {number - 1}, as {names[0]} = {number}; "
+            "number the processes from 0"
+        )
     local = coordinator.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]")
     return Group(number, index, coordinator, number if local else 1)
 
@@ -96,10 +99,10 @@ def _slurm_group(environment: Mapping[str, str]) -> Group:
     names = ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", COORDINATOR)
     nodes = int(environment.get("SLURM_STEP_NUM_NODES", "1"))
     first, ports = _PORTS
-    step = int(environment.get("SLURM_JOB_ID", "0")) + 31 * int(environment.get("SLURM_STEP_ID", "0"))
+    job, step = (int(environment.get(f"SLURM_{name}_ID", "0")) for name in ("JOB", "STEP"))
     # names of nodes need not be known to themselves
     host = "127.0.0.1" if nodes == 1 else _first_host(environment.get("SLURM_STEP_NODELIST", ""))
-    named = {COORDINATOR: f"{host}:{first + step % ports}"} | dict(environment)
+    named = {COORDINATOR: f"{host}:{first + (job + 31 * step) % ports}"} | dict(environment)
     group = _group(named, names)
     tasks = -(-group.number // nodes)
     return replace(group, neighbours=tasks, devices=_own_gpus(environment, tasks))
@@ -364,7 +367,7 @@ def _sum() -> Any:
 
 
 def _row(leaf: Any) -> Any:
-    """This process's row of an array with a row from each."""
+    """The row of this process, of an array with a row from each."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import NamedSharding, PartitionSpec

@@ -11,6 +11,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+from tests.stages.test_fit import table
 
 from dust3d.config import run as configuration
 from dust3d.errors import ConfigError, FitError
@@ -19,7 +20,6 @@ from dust3d.interrupts import EXIT_CODE
 from dust3d.launch import launch
 from dust3d.processes import Group, described
 from dust3d.stages import fit
-from tests.stages.test_fit import table
 
 DEADLINE_S = 240
 
@@ -206,7 +206,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [c if c == "iterative" else pytest.param(c, marks=pytest.mark.slow) for c in CASES]
+)
 def test_two_processes_give_the_answer_of_one(case, stars, tmp_path, environment):
     one, two = tmp_path / "one", tmp_path / "two"
     fit.run(**arguments(stars, one, **CASES[case]))
@@ -232,21 +234,24 @@ def test_two_processes_give_the_answer_of_one(case, stars, tmp_path, environment
         assert min(entries) > 0.4 * sum(entries)
 
 
-def test_all_processes_end_with_the_error_of_one(stars, tmp_path, environment, monkeypatch):
-    """Whichever it is, wherever it fails; nothing half-written stays behind."""
-    for failing in ("0", "1"):
-        monkeypatch.setenv("TEST_FAILING_PROCESS", failing)
-        with pytest.raises(FitError, match="planted in process " + failing):
-            launch("tests.inference.fit_counted", arguments(stars, tmp_path / failing), tasks=2)
-        names = [path.name for path in (tmp_path / failing).iterdir()]
-        assert "field.h5" not in names
-        assert [n for n in names if "scratch" in n or ".part" in n] == []
+@pytest.mark.parametrize("failing", ["1", pytest.param("0", marks=pytest.mark.slow)])
+def test_all_processes_end_with_the_error_of_one(
+    failing, stars, tmp_path, environment, monkeypatch
+):
+    """Whichever it is; nothing half-written stays behind."""
+    monkeypatch.setenv("TEST_FAILING_PROCESS", failing)
+    with pytest.raises(FitError, match="planted in process " + failing):
+        launch("tests.inference.fit_counted", arguments(stars, tmp_path / "fit"), tasks=2)
+    names = [path.name for path in (tmp_path / "fit").iterdir()]
+    assert "field.h5" not in names
+    assert [n for n in names if "scratch" in n or ".part" in n] == []
 
 
+@pytest.mark.slow
 def test_a_process_that_vanishes_ends_the_other(stars, tmp_path, environment, monkeypatch):
     monkeypatch.setenv("TEST_FAILING_PROCESS", "1")
     monkeypatch.setenv("TEST_FAILING_HOW", "kill")
-    with pytest.raises(FitError, match="lost another one|exit codes"):
+    with pytest.raises(FitError, match=r"lost another one|exit codes"):
         launch("tests.inference.fit_counted", arguments(stars, tmp_path / "fit"), tasks=2)
     assert not (tmp_path / "fit" / "field.h5").exists()
 

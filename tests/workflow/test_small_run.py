@@ -12,7 +12,6 @@ import pytest
 import xarray as xr
 from astropy import units as u
 from astropy.table import QTable
-
 from tests.workflow.origins import lacks, origins
 
 

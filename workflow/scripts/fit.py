@@ -10,5 +10,6 @@ with job(snakemake.log[0]):
         start=snakemake.input.start or None,
         tasks=snakemake.resources.get("tasks") or 1,
         launcher=snakemake.resources.get("mpi"),
+        cpus=snakemake.resources.get("cpus_per_task"),
         **snakemake.params,
     )

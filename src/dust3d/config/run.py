@@ -52,7 +52,7 @@ class Config(Section):
     deterministic: bool = Field(
         default=False,
         description="Fits repeat to the bit on the same machine, whatever the number of its cores "
-        "that they get; exact rays then take one thread each way. Else within 1e-5.",
+        "that they get; exact rays then take one thread. Else within 1e-5 in double precision.",
     )
     allow_cpu: bool = Field(
         default=False,

@@ -32,7 +32,7 @@ def on_host() -> bool:
 
 
 def own_rows(rows: np.ndarray) -> np.ndarray:
-    """This process's columns of the rows of each batch, shape (batches, size); -1 fills up."""
+    """The columns of this process of the rows of each batch, shape (batches, size); -1 fills up."""
     number = processes.number()
     rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % number)), constant_values=-1)
     return np.split(rows, number, axis=1)[processes.index()]

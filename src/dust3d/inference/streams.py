@@ -29,7 +29,7 @@ MakeBlocks = Callable[[np.ndarray], list[sp.csr_array]]
 
 
 class StreamedStars:
-    """This process's share of the stars of a source, in batches of one size.
+    """The share of this process of the stars of a source, in batches of one size.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def ray_pool() -> ThreadPoolExecutor:
 
 
 def block_count() -> int:
-    """Into how many blocks rows of R are cut: their products with R^T are added up in this order."""
+    """Into how many blocks rows of R are cut: products with R^T are added up block by block."""
     return BLOCKS if is_deterministic() else cores()
 
 

@@ -46,6 +46,7 @@ def run(
     source: str,
     tasks: int = 1,
     launcher: str | None = None,
+    cpus: int | None = None,
 ) -> None:
     """Fit one model, or go on with a fit that was stopped.
 
@@ -65,9 +66,9 @@ def run(
         The run's seed.
     source
         Digest of the source that makes the fit.
-    tasks, launcher
-        How many processes share the stars, and what starts them, as of `launch`; in each of them
-        this is 1.
+    tasks, launcher, cpus
+        How many processes share the stars, what starts them, and CPUs of each, as of `launch`; in
+        each of them there is one task.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def run(
             "source": source,
         }
         module = "dust3d.stages.fit_process"
-        launch(module, stars_and_start | rest, tasks=tasks, launcher=launcher)
+        launch(module, stars_and_start | rest, tasks=tasks, launcher=launcher, cpus=cpus)
         return
     parsed, folder = FitSettings.parse(settings), Path(folder)
     set_deterministic(parsed.deterministic)
