@@ -54,6 +54,12 @@ def _aside(path: Path) -> Iterator[Path]:
             raise
 
 
+def _flush(path: Path) -> None:
+    """Have the system write a file out: renamed before that, it could be empty after a crash."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def atomic_path(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or folder to; rename it on success.
@@ -63,7 +69,8 @@ def atomic_path(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
     path
         Where it goes.
     keep
-        Where the file goes that stood there before; none: it is replaced.
+        Where the file goes that stood there before, once the new one is safe from a crash of the
+        machine; none: it is replaced.
 
     Raises
     ------
@@ -77,6 +84,7 @@ def atomic_path(path: str | Path, keep: Path | None = None) -> Iterator[Path]:
             if path.is_dir():
                 remove(path)
             if keep is not None:
+                _flush(aside)
                 # there may be none, or another process may be doing the same
                 with suppress(FileNotFoundError):
                     os.replace(path, keep)

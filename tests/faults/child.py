@@ -69,7 +69,7 @@ def places():
 
     from dust3d import files
     from dust3d.inference import adam, feed, newton
-    from dust3d.io import checkpoints, fields, history
+    from dust3d.io import fields, history
     from dust3d.stages import fit_products
 
     files.os = Apart(os)
@@ -81,7 +81,7 @@ def places():
         "checkpoint": (h5py.Group, "create_group"),
         # whole, and not yet in its place
         "rename": (files.os, "replace"),
-        "flush": (checkpoints, "_flush"),
+        "flush": (files, "_flush"),
         # both inside an open file
         "history": (history, "write_attrs"),
         "field": (fields, "_write"),

@@ -119,7 +119,7 @@ def test_a_signal_before_the_first_step_is_obeyed_at_once(begin, tmp_path):
 
 
 # the calls of `create_group` and `os.replace` by then: two to a checkpoint
-@pytest.mark.parametrize("place", [("checkpoint", 9), ("rename", 12), ("rename", 13)])
+@pytest.mark.parametrize("place", [("checkpoint", 9), ("rename", 10), ("rename", 11)])
 def test_a_fit_killed_while_it_saves_leaves_a_whole_checkpoint(place, begin, whole, tmp_path):
     child = begin(tmp_path, *place, "kill")
     assert child.ended()[0] == -signal.SIGKILL

@@ -203,7 +203,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(whole, tables, tmp_path, mon
     stopped(tmp_path / "other", tables, monkeypatch)
     with caplog.at_level(logging.INFO, "dust3d"):
         run(tmp_path / "other", tables, prior={"std": 0.7})
-    assert "of other settings or stars (prior.std was 1.0 and is 0.7); starting anew" in caplog.text
+    assert "of other settings or stars (prior.std was 1.5 and is 0.7); starting anew" in caplog.text
     assert "resumed" not in caplog.text
     other = read_history(tmp_path / "other" / "history.h5")
     np.testing.assert_array_equal(other["epoch"], np.arange(1, 7))

@@ -4,7 +4,6 @@ Each ends with a checksum of its content, and the one before it is kept: should 
 damaged, there is another.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 
 from dust3d.conventions import CHECKPOINT_FORMAT
 from dust3d.errors import ProductError
-from dust3d.files import atomic_path
 from dust3d.io.hdf5 import group_in, reading, write_attrs, writing
 from dust3d.io.seals import check_seal
 
@@ -86,23 +84,14 @@ def save_checkpoint(
     StorageError
         If it cannot be written; those that are there stay.
     """
-    path = Path(path)
-    with atomic_path(path, keep=previous_path(path)) as aside:
-        with writing(aside, CHECKPOINT_FORMAT) as file:
-            write_attrs(file, attrs)
-            leaves = file.create_group("leaves")
-            for i, leaf in enumerate(jax.tree.leaves(tree)):
-                leaves[f"{i:05d}"] = np.asarray(leaf)
-            group = file.create_group("arrays")
-            for name, array in arrays.items():
-                group[name] = array
-        _flush(aside)
-
-
-def _flush(path: Path) -> None:
-    """Have the system write a file out: a renamed file is to outlive the machine, too."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+    with writing(path, CHECKPOINT_FORMAT, keep=previous_path(path)) as file:
+        write_attrs(file, attrs)
+        leaves = file.create_group("leaves")
+        for i, leaf in enumerate(jax.tree.leaves(tree)):
+            leaves[f"{i:05d}"] = np.asarray(leaf)
+        group = file.create_group("arrays")
+        for name, array in arrays.items():
+            group[name] = array
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

@@ -85,15 +85,37 @@ def reading(path: str | Path, product: str, *, sealed: bool = True) -> Iterator[
 
 
 @contextmanager
-def writing(path: str | Path, product: str, *, sealed: bool = True) -> Iterator[h5py.File]:
-    """Open a product to write; it appears at `path` once it is whole, with its checksum."""
-    with atomic_path(path) as aside:
-        with h5py.File(aside, "w") as file:
+def writing(
+    path: str | Path, product: str, *, sealed: bool = True, keep: Path | None = None
+) -> Iterator[h5py.File]:
+    """Open a product to write; it appears at `path` once it is whole, with its checksum.
+
+    The one that stood there goes to `keep`, if that is given. Sealed ones are made in memory.
+    """
+    with atomic_path(path, keep) as aside:
+        with _made(aside, in_memory=sealed) as file:
             file.attrs["format"] = product
             file.attrs["format_version"] = FORMAT_VERSION
             yield file
         if sealed:
             seal(aside)
+
+
+@contextmanager
+def _made(path: Path, *, in_memory: bool) -> Iterator[h5py.File]:
+    """A new file, written as it comes or in one go.
+
+    On a full disk HDF5 cannot close a file, and ends the process by a segmentation fault: a file
+    that is made in memory is written by Python, which only says so.
+    """
+    if not in_memory:
+        with h5py.File(path, "w") as file:
+            yield file
+        return
+    with h5py.File(path, "w", driver="core", backing_store=False) as file:
+        yield file
+        file.flush()
+        path.write_bytes(file.id.get_file_image())
 
 
 def write_attrs(group: h5py.Group, attrs: dict[str, Any]) -> None:
