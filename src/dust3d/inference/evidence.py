@@ -41,7 +41,8 @@ def lanczos(
             image = image - (known @ image) @ known
         length = float(jnp.linalg.norm(image))
         # the space is exhausted: nothing but rounding is left
-        if length <= 1e-6 * max(abs(d) for d in diagonal) or len(basis) == start.size:
+        rounding = 10 * float(jnp.finfo(start.dtype).eps) * max(abs(d) for d in diagonal)
+        if length <= rounding or len(basis) == start.size:
             break
         off.append(length)
         basis.append(image / length)
