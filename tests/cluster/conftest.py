@@ -13,6 +13,8 @@ import pytest
 import yaml
 from tests.cluster.slurm import Cluster, install, lacking, wait_for
 
+# far more than is needed, for a machine that has much else to do
+DEADLINE_S = 900.0
 COMMAND = ("--cores", "all", "--profile", "slurm")
 
 
@@ -53,6 +55,7 @@ class Checkout:
     ) -> None:
         self.folder, self.cluster = folder, cluster
         self._cache = repository / ".jax_cache"
+        self.started: list[subprocess.Popen] = []
         folder.mkdir(parents=True)
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "site.yaml")
         for name in ("src", "workflow", "config"):
@@ -76,7 +79,7 @@ class Checkout:
         environment["PYTHONPATH"] = str(self.folder / "src")
         environment["JAX_COMPILATION_CACHE_DIR"] = str(self._cache)
         with open(self.folder / "snakemake.out", "a") as output:
-            return subprocess.Popen(
+            run = subprocess.Popen(
                 ["snakemake", *arguments],
                 cwd=self.folder,
                 env=environment,
@@ -84,34 +87,43 @@ class Checkout:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.started.append(run)
+        return run
 
     @property
     def output(self) -> str:
         """What Snakemake has said so far."""
         return (self.folder / "snakemake.out").read_text()
 
-    def run(self, *arguments: str, deadline_s: float = 300) -> int:
+    def run(self, *arguments: str, deadline_s: float = DEADLINE_S) -> int:
         """Run Snakemake to its end; its exit status."""
         return self.start(*arguments).wait(deadline_s)
 
-    def finish(self, started: subprocess.Popen, deadline_s: float = 300) -> None:
+    def finish(self, started: subprocess.Popen, deadline_s: float = DEADLINE_S) -> None:
         """Wait for a run that must succeed."""
         assert started.wait(deadline_s) == 0, self.output[-6000:]
 
-    def wait_for_file(self, path: Path, deadline_s: float = 90) -> None:
+    def wait_for_file(self, path: Path, deadline_s: float = DEADLINE_S) -> None:
         """Wait until a file is there."""
-        wait_for(f"{path}\n{self.output[-3000:]}", path.exists, deadline_s)
+        wait_for(str(path), lambda: path.exists() or self.started[-1].poll(), deadline_s)
+        assert path.exists(), self.output[-6000:]
 
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory, repository: Path, cluster: Cluster):
-    """Makes a copy of the project with a configuration."""
+    """Makes a copy of the project with a configuration; what still runs in the end is ended."""
+    made: list[Checkout] = []
 
     def make(config: dict[str, Any]) -> Checkout:
         folder = tmp_path_factory.mktemp("checkout") / "project"
-        return Checkout(folder, repository, cluster, config)
+        made.append(Checkout(folder, repository, cluster, config))
+        return made[-1]
 
-    return make
+    yield make
+    # copies share the list of their original
+    for run in (run for each in made for run in each.started if run.poll() is None):
+        run.kill()
+        run.wait()
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,7 @@ def test_snakemake_is_killed_and_started_again(disturbed):
     assert "--unlock" in disturbed.output
     assert disturbed.run("--unlock") == 0
     again = disturbed.start(*COMMAND, target(disturbed))
-    wait_for("a second fit", lambda: len(fits_of(disturbed)) > 1, 60)
+    wait_for("a second fit", lambda: len(fits_of(disturbed)) > 1)
     disturbed.finish(again)
     wait_for("the first fit has ended", lambda: fits_of(disturbed)[0]["JobState"] != "RUNNING")
     assert fits_of(disturbed)[-1]["JobState"] == "COMPLETED"
