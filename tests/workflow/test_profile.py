@@ -1,9 +1,7 @@
 """The profile for Slurm as Snakemake reads it: what each rule asks for, with a GPU or without."""
 
-import os
 import re
 import shutil
-import stat
 
 import pytest
 from snakemake.profiles import ProfileConfigFileParser
@@ -140,8 +138,3 @@ def test_a_first_job_that_fails_is_made_again_and_nothing_else(finished):
 def test_whether_the_cpu_will_do_reruns_nothing(finished):
     assert finished.jobs({"allow_cpu": False}) == {}
     assert finished.jobs({"allow_cpu": True}) == {}
-
-
-def test_the_continuous_check_runs_the_cluster(repository):
-    assert "make test-slurm" in (repository / ".ci" / "run").read_text()
-    assert os.stat(repository / ".ci" / "run").st_mode & stat.S_IXUSR
