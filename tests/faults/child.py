@@ -65,8 +65,6 @@ class Apart:
 
 def places():
     """Names of places, with the modules and functions that are called there."""
-    import h5py
-
     from dust3d import files
     from dust3d.inference import adam, feed, newton
     from dust3d.io import fields, history
@@ -77,11 +75,9 @@ def places():
         "setup": (feed.Feed, "both"),
         "adam": (adam.Adam, "step"),
         "newton": (newton, "_climb"),
-        # the file is there, but not whole
-        "checkpoint": (h5py.Group, "create_group"),
-        # whole, and not yet in its place
-        "rename": (files.os, "replace"),
+        # a checkpoint is whole, and not yet in its place
         "flush": (files, "_flush"),
+        "rename": (files.os, "replace"),
         # both inside an open file
         "history": (history, "write_attrs"),
         "field": (fields, "_write"),

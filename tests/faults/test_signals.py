@@ -10,7 +10,14 @@ from tests.stages.test_fit import NAMES, numbers, summary
 
 CHECKPOINTS = {"checkpoint.h5", "checkpoint.previous.h5"}
 # of 9 steps of Adam in 3 epochs; the whole fit takes steps by both kinds of rays
-PLACES = [("adam", 5), ("newton", 2), ("newton", -1)]
+ENDINGS = [
+    pytest.param("term", "adam", 5),
+    pytest.param("kill", "adam", 5, marks=pytest.mark.slow),
+    pytest.param("term", "newton", 2),
+    pytest.param("kill", "newton", 2, marks=pytest.mark.slow),
+    pytest.param("term", "newton", -1, marks=pytest.mark.slow),
+    pytest.param("kill", "newton", -1),
+]
 
 
 def newton_steps(folder):
@@ -67,8 +74,7 @@ def test_the_whole_fit_takes_all_the_ways(whole):
     np.testing.assert_allclose(history["loss"][3:], [after[i] for i in moved], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("place", "count"), PLACES)
-@pytest.mark.parametrize("deed", ["term", "kill"])
+@pytest.mark.parametrize(("deed", "place", "count"), ENDINGS)
 def test_a_fit_that_is_ended_goes_on_to_the_same_numbers(
     deed, place, count, begin, whole, tmp_path
 ):
@@ -97,7 +103,9 @@ def test_a_fit_that_is_ended_goes_on_to_the_same_numbers(
     assert_same(tmp_path, whole)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_from_outside_ends_a_fit_after_its_step(sent, begin, whole, tmp_path):
     child = begin(tmp_path, "adam", 4, "wait")
     wait_until(child.ready.exists, child.process)
@@ -118,8 +126,15 @@ def test_a_signal_before_the_first_step_is_obeyed_at_once(begin, tmp_path):
     assert names(tmp_path) == set()
 
 
-# the calls of `create_group` and `os.replace` by then: two to a checkpoint
-@pytest.mark.parametrize("place", [("checkpoint", 9), ("rename", 10), ("rename", 11)])
+# `os.replace` is called twice for a checkpoint
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("rename", 10),
+        pytest.param(("rename", 11), marks=pytest.mark.slow),
+        pytest.param(("flush", 5), marks=pytest.mark.slow),
+    ],
+)
 def test_a_fit_killed_while_it_saves_leaves_a_whole_checkpoint(place, begin, whole, tmp_path):
     child = begin(tmp_path, *place, "kill")
     assert child.ended()[0] == -signal.SIGKILL
@@ -130,7 +145,7 @@ def test_a_fit_killed_while_it_saves_leaves_a_whole_checkpoint(place, begin, who
     assert_same(tmp_path, whole)
 
 
-@pytest.mark.parametrize("place", ["field", "complete"])
+@pytest.mark.parametrize("place", ["complete", pytest.param("field", marks=pytest.mark.slow)])
 def test_a_fit_killed_among_its_products_only_writes_them_again(place, begin, whole, tmp_path):
     assert begin(tmp_path, place, 1, "kill").ended()[0] == -signal.SIGKILL
     again = begin(tmp_path, "newton", 1, "kill")
