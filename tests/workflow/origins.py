@@ -35,7 +35,8 @@ def lacks(origin: dict[str, Any]) -> list[str]:
 
 def _origin(path: Path) -> dict[str, Any]:
     if path.suffix == ".zarr":
-        return xr.open_zarr(path).attrs.get("provenance", {})
+        origin = xr.open_zarr(path).attrs.get("provenance", {})
+        return json.loads(origin) if isinstance(origin, str) else origin
     if path.suffix == ".h5":
         return _of_hdf5(path)
     if path.suffix == ".json":
