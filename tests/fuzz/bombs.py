@@ -8,6 +8,7 @@ import pickle
 import shutil
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,6 +143,15 @@ def _references(file: h5py.File, _: Path) -> None:
     file.create_dataset("stars", (3,), kinds)
 
 
+def _chunk(file: h5py.File, _: Path) -> None:
+    """A chunk of 24 kB that unpacks to 1 GB."""
+    made = file.create_dataset("stars", (1000,), TYPE, chunks=(1000,), compression="gzip")
+    packer = zlib.compressobj(9)
+    block = bytes(1 << 20)
+    packed = b"".join(packer.compress(block) for _ in range(1 << 10)) + packer.flush()
+    made.id.write_direct_chunk((0,), packed)
+
+
 def _parquet_runs(path: Path) -> None:
     """Millions of equal rows in a few kB."""
     number = 20_000_000
@@ -209,6 +219,7 @@ CATALOGUES: dict[str, tuple[str, Callable[[Path], None]]] = {
             )
         ),
     ),
+    "HDF5 chunk": ("stars.h5", _hdf5(_chunk)),
     "HDF5 deep": ("stars.h5", _hdf5(_deep)),
     "HDF5 circular": ("stars.h5", _hdf5(_circular)),
     "HDF5 external": ("stars.h5", _hdf5(_external)),

@@ -10,6 +10,8 @@ from dust3d.io.limits import check_expansion
 
 _DEEPEST = 32
 _MOST_ITEMS = 100_000
+# packing what cannot be packed adds a little
+_CHUNK_HEADER_BYTES = 1024
 
 
 def datasets(file: h5py.Group, *, strict: bool = True) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -68,6 +70,19 @@ def check_dataset(name: str, dataset: h5py.Dataset, *, texts: bool = False) -> N
         raise ValueError(f"{name} holds references or objects, not numbers or text")
     claimed = math.prod(int(n) for n in dataset.shape or ()) * dataset.dtype.itemsize
     check_expansion(claimed, int(dataset.id.get_storage_size()))
+    if dataset.chunks:
+        _check_chunks(name, dataset)
+
+
+def _check_chunks(name: str, dataset: h5py.Dataset) -> None:
+    """Refuse a packed chunk that is larger than what should come out of it: HDF5 unpacks it all."""
+    largest = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize * 1.01 + _CHUNK_HEADER_BYTES
+    stored: list[int] = []
+    dataset.id.chunk_iter(lambda chunk: stored.append(chunk.size))
+    if max(stored, default=0) > largest:
+        raise ValueError(
+            f"{name} has a chunk of {max(stored)} bytes, where {largest:.0f} are the most"
+        )
 
 
 def _objects(dtype: np.dtype) -> list[np.dtype]:
