@@ -72,7 +72,7 @@ class Checkout:
         other.folder, other.results = folder, folder / self.results.relative_to(self.folder)
         return other
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen:
         """Start Snakemake in a session of its own; its output goes to `snakemake.out`."""
         environment = self.cluster.environment
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
@@ -82,7 +82,7 @@ class Checkout:
             run = subprocess.Popen(
                 ["snakemake", *arguments],
                 cwd=self.folder,
-                env=environment,
+                env=environment | variables,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -95,9 +95,9 @@ class Checkout:
         """What Snakemake has said so far."""
         return (self.folder / "snakemake.out").read_text()
 
-    def run(self, *arguments: str, deadline_s: float = DEADLINE_S) -> int:
+    def run(self, *arguments: str, **variables: str) -> int:
         """Run Snakemake to its end; its exit status."""
-        return self.start(*arguments).wait(deadline_s)
+        return self.start(*arguments, **variables).wait(DEADLINE_S)
 
     def finish(self, started: subprocess.Popen, deadline_s: float = DEADLINE_S) -> None:
         """Wait for a run that must succeed."""

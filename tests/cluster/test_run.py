@@ -1,6 +1,7 @@
 """The small grid by the exact command, on a real Slurm: `snakemake --cores all --profile slurm`."""
 
 import json
+import re
 import time
 
 import pytest
@@ -108,3 +109,13 @@ def test_an_unknown_partition_is_said_before_any_job(finished, checkout, small):
     assert "dust3d: the cluster has no partition `a100` (it has cpu, gpu)" in other.output
     assert "Traceback" not in other.output
     assert len(other.cluster.jobs()) == before
+
+
+def test_a_controller_that_does_not_answer_is_said_before_any_job(checkout, small, tmp_path):
+    other = checkout(small)
+    conf = (other.cluster.folder / "slurm.conf").read_text()
+    # nobody listens there
+    (tmp_path / "slurm.conf").write_text(re.sub("SlurmctldPort=.*", "SlurmctldPort=1", conf))
+    assert other.run(*COMMAND, SLURM_CONF=str(tmp_path / "slurm.conf")) == 1
+    assert "dust3d: the controller of Slurm cannot be reached" in other.output
+    assert "Traceback" not in other.output
