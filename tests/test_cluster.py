@@ -46,6 +46,7 @@ def test_a_site_states_only_what_differs(tmp_path):
     changed = site(
         tmp_path,
         "partitions: {gpu: a100-long}\naccount: my-project\ngpu_type: a100\n"
+        "sbatch_options: --qos=long --exclude=n7\n"
         "rules: {fit: {mem_mb: 64000}, score: {partition: large, cpus: 3}}\n",
     )
     fit, score = changed.set_resources()["fit"], changed.set_resources()["score"]
@@ -54,6 +55,7 @@ def test_a_site_states_only_what_differs(tmp_path):
     assert (fit["mem_mb"], fit["runtime"]) == ("64000 * attempt", "240 * attempt")
     assert score["slurm_partition"] == "'large'"
     assert changed.default_resources()["slurm_account"] == "'my-project'"
+    assert changed.default_resources()["slurm_extra"] == "'--qos=long --exclude=n7'"
     # a job of a group must fit into what its group may have
     assert changed.limits() == {"cpus_per_task": 3}
 

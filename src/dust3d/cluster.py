@@ -46,6 +46,7 @@ class Site(Section):
     partitions: Partitions
     account: str | None = None
     gpu_type: str | None = None
+    sbatch_options: str | None = None
     rules: dict[str, Ask]
 
     def default_resources(self) -> dict[str, str]:
@@ -53,6 +54,8 @@ class Site(Section):
         asked = {"slurm_partition": _quoted(self.partitions.cpu)}
         if self.account is not None:
             asked["slurm_account"] = _quoted(self.account)
+        if self.sbatch_options is not None:
+            asked["slurm_extra"] = _quoted(self.sbatch_options)
         return asked
 
     def set_resources(self) -> dict[str, dict[str, Any]]:
@@ -86,7 +89,7 @@ class Site(Section):
 
 def _quoted(text: str) -> str:
     """Text that Snakemake does not take for an expression."""
-    return f"'{text}'"
+    return repr(text)
 
 
 def site_file() -> Path | None:
