@@ -1,13 +1,10 @@
 """Whether the same numbers must come out to the bit: asked by whatever would rather be fast.
 
-What adds numbers up in an order of its own (threads of FINUFFT, blocks of rows that follow the
-cores, atomic additions on a GPU) takes a fixed order where this is on.
+What adds numbers up in an order of its own (threads of FINUFFT, atomic additions on a GPU) takes a
+fixed one where this is on. Sums over rows of R and XLA's on a CPU always do, for a number of cores.
 """
 
 import os
-
-BLOCKS = 4
-"""Into how many blocks rows are cut, whatever the number of cores."""
 
 _GPU_FLAG = "--xla_gpu_deterministic_ops=true"
 _on = False

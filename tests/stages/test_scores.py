@@ -38,6 +38,11 @@ COLUMNS = [
     "rays_error_sigma_p99",
     "converged",
     "seconds",
+    "seed",
+    "device",
+    "config_digest",
+    "source_digest",
+    "versions",
 ]
 HALF = (0.5, 0.5, 0.4)
 ZERO_POINTS = {"A": 0.031, "F": -0.062}

@@ -51,8 +51,8 @@ class Config(Section):
     plots: Plots = Field(default=Plots(), description="Figures.")
     deterministic: bool = Field(
         default=False,
-        description="Fits repeat to the bit on the same machine, whatever the number of its cores "
-        "that they get; exact rays then take one thread. Else within 1e-5 in double precision.",
+        description="Fits repeat to the bit on the same machine with as many cores; exact rays "
+        "then take one thread.",
     )
     allow_cpu: bool = Field(
         default=False,

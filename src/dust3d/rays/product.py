@@ -15,7 +15,6 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
-from dust3d.determinism import BLOCKS, is_deterministic
 from dust3d.rays.linear import linear_map
 from dust3d.runtime import cores
 
@@ -44,14 +43,9 @@ def ray_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=cores(), thread_name_prefix="rays")
 
 
-def block_count() -> int:
-    """Into how many blocks rows of R are cut: products with R^T are added up block by block."""
-    return BLOCKS if is_deterministic() else cores()
-
-
 def row_blocks(matrix: sp.csr_array) -> list[sp.csr_array]:
     """A matrix in blocks of rows of about equal work, as many as there are cores."""
-    n = block_count()
+    n = cores()
     if n == 1 or matrix.nnz < n * _MIN_BLOCK_ENTRIES:
         return [matrix]
     targets = matrix.nnz * np.arange(1, n) / n

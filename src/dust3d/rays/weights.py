@@ -9,8 +9,9 @@ import scipy.sparse as sp
 
 from dust3d.rays.cells import cell_weights
 from dust3d.rays.planes import plane_weights
-from dust3d.rays.product import block_count, ray_pool
+from dust3d.rays.product import ray_pool
 from dust3d.rays.scheme import DEGREES, Scheme
+from dust3d.runtime import cores
 
 _CROSSINGS_PER_CHUNK = 400_000
 
@@ -47,7 +48,7 @@ def ray_blocks(positions: np.ndarray, scheme: Scheme) -> list[sp.csr_array]:
         )
     voxel = np.min([grid.voxel for grid in scheme.grids], axis=0)
     work = np.cumsum(4 + np.abs(positions / voxel).sum(axis=1))
-    n = min(block_count(), 1 + int(work[-1]) // _CROSSINGS_PER_CHUNK)
+    n = min(cores(), 1 + int(work[-1]) // _CROSSINGS_PER_CHUNK)
     cuts = [0, *np.searchsorted(work, work[-1] * np.arange(1, n) / n).tolist(), len(positions)]
     parts = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
 
