@@ -27,7 +27,7 @@ COARSE = {"production": {"oversampling": 1.1, "kernel": "trilinear"}}
 
 def climb(
     *, n=150, order=(2, 2, 1), box=(1.0, 0.8, 0.4), form="cos_sin", rays=FINE, stream=False,
-    start=None, likelihood=FULL_LIKELIHOOD, prior=None, **newton
+    start=None, likelihood=FULL_LIKELIHOOD, prior=None, ascent=None, kept=None, **newton
 ):  # fmt: skip
     """Where Newton steps lead from the prior's start, the steps, and the dense problem."""
     newton = {"tolerance": TOLERANCE, "method": "iterative", "share": 1e-4} | newton
@@ -42,10 +42,14 @@ def climb(
     xi = target.start(jax.random.key(0)) if start is None else start
     feed = Feed(settings, train, heldout, 1, Budget(stream, None), size_of(xi))
     feed.both()
-    kept = []
-    way = Climb(feed, target, refinements=0, nodes=NODES, after=lambda *some: kept.append(some))
+    kept = [] if kept is None else kept
+    way = Climb(
+        feed, target, refinements=0, nodes=NODES, after=lambda _, place: kept.append(place),
+        ascent=ascent,
+    )  # fmt: skip
     end, steps = way.run(xi)
-    assert [len(ascent.steps) for _, ascent in kept] == list(range(1, len(steps) + 1))
+    before = 0 if ascent is None else len(ascent.steps)
+    assert [len(place.steps) for place in kept] == list(range(before + 1, len(steps) + 1))
     dense = DenseProblem(target, stars, NODES, end)
     return end, steps, dense
 
@@ -74,6 +78,20 @@ def test_products_lead_to_the_maximum_that_dense_steps_find(form, rays, by_dense
     assert steps[-1].log_posterior == pytest.approx(expected, abs=1e-3)
     if form == "cos_sin":
         np.testing.assert_allclose(field_of(end), field_of(best), atol=2e-2)
+
+
+def test_a_climb_goes_on_with_what_it_remembers():
+    places, options = [], {"max_steps": 60, "tolerance": 1e-3}
+    end, steps, _ = climb(kept=places, **options)
+    # a place whose next step takes the preconditioner of an earlier one
+    place = next(
+        p
+        for p, q in zip(places, places[1:], strict=False)
+        if not p.rests and np.array_equal(p.memory.made_at, q.memory.made_at)
+    )
+    again, found, _ = climb(ascent=place, **options)
+    assert found == steps
+    np.testing.assert_array_equal(field_of(again), field_of(end))
 
 
 def test_without_exact_rays_the_maximum_is_that_of_coarse_ones(by_dense):
