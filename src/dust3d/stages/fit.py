@@ -95,16 +95,13 @@ def run(
     runtime.configure()
     processes.join()
     started = time.monotonic()
-    inputs = {"train": train, "heldout": heldout, "start": start}
-    digests = {k: file_digest(p) if p is not None else None for k, p in inputs.items()}
-    made_of = {"settings": settings, "seed": seed, "source": source} | digests
-    origin = provenance(settings=settings, source=source, seed=seed)
-    origin["device"] = runtime.device_name()
-    with (
-        processes.ending_together(),
-        scratch_folder(folder, "attempt") as aside,
-        ExitStack() as stack,
-    ):
+    with processes.ending_together(), ExitStack() as stack:
+        inputs = {"train": train, "heldout": heldout, "start": start}
+        digests = {k: file_digest(p) if p is not None else None for k, p in inputs.items()}
+        made_of = {"settings": settings, "seed": seed, "source": source} | digests
+        origin = provenance(settings=settings, source=source, seed=seed)
+        origin["device"] = runtime.device_name()
+        aside = stack.enter_context(scratch_folder(folder, "attempt"))
         stars, others = _tables(parsed, aside, train, heldout, seed)
         stack.callback(stars.close)
         stack.callback(others.close)
