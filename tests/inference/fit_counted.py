@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from dust3d import processes
 from dust3d.errors import FitError
 from dust3d.inference import feed, loop, streams
 from dust3d.stages import fit_process
 
-_counted = {"stars": 0, "entries": 0}
+_counted: dict[str, Any] = {"stars": 0, "entries": 0}
 _make_resident, _make_epoch = feed.batches_for, loop._epoch
 
 

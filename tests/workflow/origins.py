@@ -52,6 +52,6 @@ def _origin(path: Path) -> dict[str, Any]:
 def _of_hdf5(path: Path) -> dict[str, Any]:
     with h5py.File(path) as file:
         if "provenance" in file.attrs:
-            return json.loads(file.attrs["provenance"])
+            return json.loads(str(file.attrs["provenance"]))
         name = next(name for name in file if not name.endswith("meta__"))
     return QTable.read(path, path=name).meta.get("provenance", {})
