@@ -56,8 +56,9 @@ def test_a_site_states_only_what_differs(tmp_path):
     assert score["slurm_partition"] == "'large'"
     assert changed.default_resources()["slurm_account"] == "'my-project'"
     assert changed.default_resources()["slurm_extra"] == "'--qos=long --exclude=n7'"
-    # a job of a group must fit into what its group may have
+    # a job must fit into what groups may have, or it gets no more than that
     assert changed.limits() == {"cpus_per_task": 3}
+    assert site(tmp_path, "rules: {fit: {cpus: 8}}\n").limits() == {"cpus_per_task": 8}
 
 
 def test_a_fit_may_have_several_processes(tmp_path):

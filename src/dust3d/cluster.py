@@ -67,8 +67,8 @@ class Site(Section):
         return {rule: ask.group for rule, ask in self.rules.items() if ask.group is not None}
 
     def limits(self) -> dict[str, int]:
-        """What jobs of a group may have together; of the others each has what it asks for."""
-        return {"cpus_per_task": max([2, *(a.cpus for a in self.rules.values() if a.group)])}
+        """What jobs of a group may have together: Snakemake holds single jobs to it, too."""
+        return {"cpus_per_task": max([2, *(ask.cpus for ask in self.rules.values())])}
 
     def _resources(self, ask: Ask) -> dict[str, Any]:
         partition = ask.partition or (self.partitions.gpu if ask.gpus else self.partitions.cpu)

@@ -89,7 +89,9 @@ def test_without_slurm_the_run_says_so_and_leaves_no_lock(finished, monkeypatch,
         if found := shutil.which(tool):
             (folder / tool).symlink_to(found)
     monkeypatch.setenv("PATH", str(folder))
-    (finished.folder / "slurm").symlink_to("workflow/profiles/slurm")
+    slurm = finished.folder / "slurm"
+    if not slurm.is_symlink():
+        slurm.symlink_to("workflow/profiles/slurm")
     config = finished.config | {"run": "elsewhere"}
     planned = finished.run_config(config, "--profile", "slurm", "-n")
     assert planned.returncode == 0, planned.stdout + planned.stderr
@@ -99,6 +101,25 @@ def test_without_slurm_the_run_says_so_and_leaves_no_lock(finished, monkeypatch,
         assert "dust3d: `sbatch` is not found: `--profile slurm` needs" in done.stderr
         assert "Traceback" not in done.stderr
         assert not (finished.folder / "results" / "elsewhere").exists()
+
+
+def test_a_fit_gets_the_cpus_that_a_site_names(finished):
+    """And groups are built beside it."""
+    slurm = finished.folder / "slurm"
+    if not slurm.is_symlink():
+        slurm.symlink_to("workflow/profiles/slurm")
+    own = slurm / "site.yaml"
+    own.write_text("rules: {fit: {cpus: 8}}\n")
+    try:
+        config = finished.config | {"run": "large"}
+        done = finished.run_config(config, "--profile", "slurm", "-n")
+    finally:
+        own.unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+    fits = re.findall(r"^rule fit:\n(?: .*\n)+", done.stdout, re.M)
+    assert fits
+    assert all("cpus_per_task=8" in text for text in fits)
+    assert "Group job maps" in done.stdout
 
 
 def test_the_first_job_comes_before_all_others(finished):
