@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from dust3d.errors import FitError
-from dust3d.interrupts import EXIT_CODE, Interrupted
+from dust3d.interrupts import EXIT_CODE, Interrupted, held
 from dust3d.processes import COORDINATOR, INDEX, NUMBER
 from dust3d.progress import logger
 
@@ -55,7 +55,8 @@ def launch(
     FitError
         With what the first that failed said.
     Interrupted
-        If this process or they were asked to end.
+        If this process or they were asked to end; after their own end, which only a second SIGINT
+        does not wait for.
     """
     command = [sys.executable, "-m", module, json.dumps(arguments, default=str)]
     reader, writer = os.pipe()
@@ -72,9 +73,13 @@ def launch(
         try:
             said += _relayed(reader)
         except Interrupted:
-            for process in started:
-                process.send_signal(signal.SIGTERM)
-            said += _relayed(reader)
+            # schedulers repeat SIGTERM, which must not cost the processes their checkpoint
+            with held():
+                for process in started:
+                    process.send_signal(signal.SIGTERM)
+                said += _relayed(reader)
+                for process in started:
+                    process.wait()
             raise
         codes = [process.wait() for process in started]
     except BaseException:
