@@ -1,11 +1,14 @@
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
+from dust3d import claims
 from dust3d.errors import StorageError
 from dust3d.files import atomic_path, remove, scratch_folder, unsealed, write_json
 
@@ -137,6 +140,39 @@ def test_what_a_living_process_writes_stays(tmp_path):
         assert folder.exists()
     assert (tmp_path / "a.h5").read_text() == "first"
     assert os.listdir(tmp_path) == ["a.h5"]
+
+
+@pytest.mark.parametrize(("days", "stays"), [(6, True), (8, False)])
+def test_what_another_machine_writes_stays_for_a_week(tmp_path, monkeypatch, days, stays):
+    """As on file systems whose locks hold on one machine only."""
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "gethostname", lambda: "node7.cluster")
+        killed_there(tmp_path)
+    then = time.time() - days * 24 * 3600
+    left = {path.name for path in tmp_path.iterdir()}
+    assert len(left) == 2
+    for name in left:
+        assert name.startswith(".a.h5.node7-cluster.")
+        os.utime(tmp_path / name, (then, then))
+    with atomic_path(tmp_path / "a.h5") as aside:
+        aside.write_text("whole")
+    assert set(os.listdir(tmp_path)) == {"a.h5"} | (left if stays else set())
+
+
+def killed_there(folder):
+    """Leave what a process leaves that is killed, without a lock that is seen from here."""
+    mark, path, file = claims._marked(folder, "a.h5")
+    assert file is not None
+    file.close()
+    (path.parent / f"{mark}.part.h5").write_text("half")
+
+
+def test_a_longer_name_is_another_one(tmp_path):
+    killed("with atomic_path(folder / 'a.h5') as aside:\n    aside.write_text('half')", tmp_path)
+    left = os.listdir(tmp_path)
+    with atomic_path(tmp_path / "a") as aside:
+        aside.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == sorted([*left, "a"])
 
 
 def test_what_stood_there_before_can_be_kept(tmp_path):
