@@ -3,29 +3,49 @@
 The profile `slurm` and the Snakefile call this on the submitting host; jobs do not.
 """
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from dust3d.config.base import Count, Section
+from dust3d.config.tree import nearest, section_at
 from dust3d.errors import ClusterError, ConfigError
 
 SITE_FILE = "site.yaml"
 _PROFILE = Path("workflow", "profiles", "slurm")
 # a controller under load may take its time, one that is gone may never answer
 _PATIENCE_S = 60
+# of a group's jobs Snakemake takes one value of each of these
+_OF_A_GROUP = {
+    "slurm_partition": "partition",
+    "slurm_account": "account",
+    "qos": "qos",
+    "constraint": "constraint",
+    "gpu_model": "gpus",
+    "mpi": "tasks",
+}
+
+
+def _as_text(value: Any) -> Any:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+# YAML reads 4711 as a number
+Name = Annotated[str, BeforeValidator(_as_text)]
 
 
 class Partitions(Section):
     """Where jobs go."""
 
-    cpu: str = Field(description="Partition of the jobs without a GPU.")
-    gpu: str = Field(description="Partition of the jobs with one.")
+    cpu: Name = Field(description="Partition of the jobs without a GPU.")
+    gpu: Name = Field(description="Partition of the jobs with one.")
 
 
 class Ask(Section):
@@ -36,7 +56,10 @@ class Ask(Section):
     cpus: Count = Field(description="CPUs.")
     gpus: int = Field(default=0, ge=0, description="GPUs.")
     tasks: Count = Field(default=1, description="Processes that share a fit, started by srun.")
-    partition: str | None = Field(default=None, description="Instead of the one for its kind.")
+    partition: Name | None = Field(default=None, description="Instead of the one for its kind.")
+    account: Name | None = Field(default=None, description="Instead of the site's.")
+    qos: Name | None = Field(default=None, description="Instead of the site's.")
+    constraint: Name | None = Field(default=None, description="Instead of the site's.")
     group: str | None = Field(default=None, description="Rules that go as one job.")
 
 
@@ -44,19 +67,51 @@ class Site(Section):
     """A cluster, as the profile describes it and a site's file changes it."""
 
     partitions: Partitions
-    account: str | None = None
-    gpu_type: str | None = None
+    account: Name | None = None
+    qos: Name | None = None
+    constraint: Name | None = None
+    # the executor refuses any other while the run is under way
+    gpu_type: Name | None = Field(default=None, pattern=r"^[a-zA-Z0-9_.]+$")
     sbatch_options: str | None = None
     rules: dict[str, Ask]
 
+    @field_validator("sbatch_options")
+    @classmethod
+    def _no_option_of_the_executor(cls, options: str | None) -> str | None:
+        # with such an option the executor would stop, and the run hang
+        from snakemake_executor_plugin_slurm.validation import get_forbidden_slurm_options
+
+        for pattern, what in get_forbidden_slurm_options().items():
+            if options and (found := re.search(pattern, options + " ")):
+                raise ValueError(
+                    f"`{found[0].strip(' =')}` may not stand here, as the executor sets the "
+                    f"{what} itself; there are keys for account, qos, constraint, partitions, "
+                    "and what each rule asks for"
+                )
+        return options
+
+    @model_validator(mode="after")
+    def _groups_agree(self) -> "Site":
+        """Snakemake would find it out when the first such group is submitted."""
+        asked, first = self.set_resources(), {}
+        for rule, group in self.groups().items():
+            other = first.setdefault(group, rule)
+            for name, key in _OF_A_GROUP.items():
+                ours, theirs = asked[rule].get(name), asked[other].get(name)
+                if ours != theirs:
+                    raise ValueError(
+                        f"rules.{other} and rules.{rule} go as one job (group `{group}`), but "
+                        f"their {key} differs ({theirs or 'none'}, {ours or 'none'}): give all "
+                        f"rules of the group the same, or take one out of it (`group: null`)"
+                    )
+        return self
+
     def default_resources(self) -> dict[str, str]:
         """Resources of every job, as the profile states them."""
-        asked = {"slurm_partition": _quoted(self.partitions.cpu)}
-        if self.account is not None:
-            asked["slurm_account"] = _quoted(self.account)
-        if self.sbatch_options is not None:
-            asked["slurm_extra"] = _quoted(self.sbatch_options)
-        return asked
+        asked = {"slurm_partition": _quoted(self.partitions.cpu)} | _quoted_all(
+            slurm_account=self.account, qos=self.qos, constraint=self.constraint
+        )
+        return asked | _quoted_all(slurm_extra=self.sbatch_options)
 
     def set_resources(self) -> dict[str, dict[str, Any]]:
         """Resources of each rule, as the profile states them."""
@@ -78,9 +133,15 @@ class Site(Section):
             "cpus_per_task": ask.cpus,
             "gpu": ask.gpus,
             "slurm_partition": _quoted(partition),
-        }
-        if ask.gpus and self.gpu_type is not None:
-            resources["gpu_model"] = _quoted(self.gpu_type)
+        } | _quoted_all(
+            slurm_account=ask.account or self.account,
+            qos=ask.qos or self.qos,
+            constraint=ask.constraint or self.constraint,
+            gpu_model=self.gpu_type if ask.gpus else None,
+        )
+        if ask.gpus > 1 and ask.tasks == 1:
+            # a process sees the GPUs of its own node only
+            resources["nodes"] = 1
         if ask.tasks > 1:
             # of a job with GPUs the executor takes `tasks` for those of each GPU, unless told so
             resources |= {"tasks": ask.tasks, "tasks_per_gpu": 0, "mpi": _quoted("srun")}
@@ -90,6 +151,11 @@ class Site(Section):
 def _quoted(text: str) -> str:
     """Text that Snakemake does not take for an expression."""
     return repr(text)
+
+
+def _quoted_all(**texts: str | None) -> dict[str, str]:
+    """Those that are given, quoted."""
+    return {name: _quoted(text) for name, text in texts.items() if text is not None}
 
 
 def site_file() -> Path | None:
@@ -113,7 +179,8 @@ def read_site(shipped: Mapping[str, Any], path: str | Path | None = None) -> Sit
     Raises
     ------
     ConfigError
-        If the file cannot be read, or a key is unknown or of another kind.
+        If the file cannot be read, a key is unknown or of another kind, an option of sbatch is
+        one that the executor sets, or rules of a group differ in where they go.
     """
     changed: Any = {}
     where = "the profile" if path is None else str(path)
@@ -129,11 +196,23 @@ def read_site(shipped: Mapping[str, Any], path: str | Path | None = None) -> Sit
     try:
         return Site.model_validate(_merged(shipped, changed))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        said = ": ".join(part for part in _place_and_reason(error.errors()[0]) if part)
         raise ConfigError(
-            f"{where}: {key}: {first['msg']}; known keys are in workflow/profiles/slurm/config.yaml"
+            f"{where}: {said}; all keys stand in workflow/profiles/slurm/config.yaml"
         ) from error
+
+
+def _place_and_reason(item: Any) -> tuple[str, str]:
+    """Where one of pydantic's errors is, and in words what is wrong there."""
+    location, kind = item["loc"], item["type"]
+    place = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        section = section_at(Site, location[:-1])
+        known = sorted(section.model_fields) if section is not None else []
+        return place, "unknown key" + nearest(str(location[-1]), known)
+    if kind == "string_pattern_mismatch":
+        return place, "letters, digits, `_` and `.` only, and no count (`sinfo -o %G` names it)"
+    return place, item["msg"].removeprefix("Value error, ")
 
 
 def site_of_profile(shipped: Mapping[str, Any]) -> Site:

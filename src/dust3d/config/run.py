@@ -1,6 +1,5 @@
 """The whole configuration of a run, and how it is read."""
 
-import difflib
 import math
 import re
 from pathlib import Path
@@ -15,7 +14,7 @@ from dust3d.config.model import Fits, Likelihood, Prior, Rays, order_name
 from dust3d.config.optimiser import Optimiser, Original
 from dust3d.config.output import Map, Plots, Scores
 from dust3d.config.text import read
-from dust3d.config.tree import keys_at, section_at
+from dust3d.config.tree import keys_at, nearest, section_at
 from dust3d.errors import ConfigError
 
 FEWEST_MOCK_STARS = 100
@@ -331,11 +330,6 @@ def _where(location: tuple[str | int, ...]) -> str:
     return text.lstrip(".")
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean `{close[0]}`?" if close else f"; known here: {', '.join(known)}"
-
-
 def _known_keys(location: tuple[str | int, ...]) -> list[str]:
     """Keys that the section around a location knows."""
     section = section_at(Config, location[:-1])
@@ -360,7 +354,7 @@ def _sentence(item: Any) -> str:
     kind, given = item["type"], item.get("input")
     if kind == "extra_forbidden":
         known = _known_keys(item["loc"])
-        return "unknown key" + (_nearest(str(item["loc"][-1]), known) if known else "")
+        return "unknown key" + (nearest(str(item["loc"][-1]), known) if known else "")
     if kind == "missing":
         return "missing; it has no default"
     if kind == "union_tag_not_found":

@@ -1,5 +1,6 @@
 """Walks through the models of the configuration along the keys of a file."""
 
+import difflib
 import types
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -79,3 +80,9 @@ def section_at(model: type[Section], location: Sequence[str | int]) -> type[Sect
         annotation, _ = _step(annotation, part)
     annotation = bare(annotation)
     return annotation if is_section(annotation) else None
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """What to say of an unknown name: the known one that was meant, else all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean `{close[0]}`?" if close else f"; known here: {', '.join(known)}"
