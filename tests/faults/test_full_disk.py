@@ -39,8 +39,8 @@ def assert_said(child, name):
     ("place", "file"),
     [
         (("flush", 4), "checkpoint.h5"),
-        pytest.param(("history", 1), "history.h5", marks=pytest.mark.slow),
-        pytest.param(("field", 1), "field.h5", marks=pytest.mark.slow),
+        (("history", 1), "history.h5"),
+        (("field", 1), "field.h5"),
     ],
 )
 def test_an_error_of_the_disk_is_told_and_the_fit_goes_on(place, file, begin, whole, tmp_path):

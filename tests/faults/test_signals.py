@@ -12,7 +12,7 @@ CHECKPOINTS = {"checkpoint.h5", "checkpoint.previous.h5"}
 # of 9 steps of Adam in 3 epochs; the whole fit takes steps by both kinds of rays
 ENDINGS = [
     pytest.param("term", "adam", 5),
-    pytest.param("kill", "adam", 5, marks=pytest.mark.slow),
+    pytest.param("kill", "adam", 5),
     pytest.param("term", "newton", 2),
     pytest.param("kill", "newton", 2, marks=pytest.mark.slow),
     pytest.param("term", "newton", -1, marks=pytest.mark.slow),
