@@ -38,7 +38,7 @@ def sending(folder, obeyed, number):
         return lambda: all((folder / f"{word}-{i}").exists() for i in range(2))
 
     def send():
-        main = threading.main_thread().ident
+        main = threading.main_thread().ident or 0
         wait_for(both("ready"))
         signal.pthread_kill(main, signal.SIGTERM)
         wait_for(both("asked"))

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dust3d import processes
+from tests.inference.slow_to_end import wait_for
+
+from dust3d import interrupts, processes
 from dust3d.errors import FitError
 from dust3d.inference import feed, loop, streams
 from dust3d.stages import fit_process
@@ -37,6 +39,10 @@ def _failing(method, running, *rest):
     if os.environ.get("TEST_FAILING_PROCESS") == str(processes.index()) and running.epoch == 2:
         if os.environ.get("TEST_FAILING_HOW") == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ.get("TEST_FAILING_HOW") == "wait":
+            (Path(_counted["folder"]) / "waiting").touch()
+            wait_for(interrupts.asked)
+            return _make_epoch(method, running, *rest)
         raise FitError(f"planted in process {processes.index()}")
     return _make_epoch(method, running, *rest)
 

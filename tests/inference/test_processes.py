@@ -247,7 +247,6 @@ def test_all_processes_end_with_the_error_of_one(
     assert [n for n in names if "scratch" in n or ".part" in n] == []
 
 
-@pytest.mark.slow
 def test_a_process_that_vanishes_ends_the_other(stars, tmp_path, environment, monkeypatch):
     monkeypatch.setenv("TEST_FAILING_PROCESS", "1")
     monkeypatch.setenv("TEST_FAILING_HOW", "kill")
@@ -256,40 +255,16 @@ def test_a_process_that_vanishes_ends_the_other(stars, tmp_path, environment, mo
     assert not (tmp_path / "fit" / "field.h5").exists()
 
 
-def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
 def test_one_signal_ends_all_and_a_second_run_goes_on(stars, tmp_path, environment):
     """SIGTERM at one process alone, as when a node is drained: both end, and both resume."""
-    optimiser = {
-        "method": {"kind": "adam", "epochs": 4000, "batch": 512},
-        "newton": {"max_steps": 0},
-        "checkpoint_every_s": 0,
-        "snapshots": 0,
-    }
+    optimiser = {"checkpoint_every_s": 0, "newton": {"max_steps": 0}}
     folder = tmp_path / "fit"
     given = arguments(stars, folder, optimiser=optimiser)
-    address = free_address()
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-m", "dust3d.stages.fit_process", json.dumps(given)],
-            env=os.environ
-            | {
-                "DUST3D_PROCESSES": "2",
-                "DUST3D_PROCESS": str(i),
-                "DUST3D_COORDINATOR": address,
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(2)
-    ]
+    waiting = {"TEST_FAILING_PROCESS": "1", "TEST_FAILING_HOW": "wait"}
+    children = started(given, waiting)
     try:
         deadline = time.monotonic() + DEADLINE_S
-        while not list(folder.glob("checkpoint*.h5")):
+        while not (folder / "waiting").exists():
             assert time.monotonic() < deadline
             assert all(child.poll() is None for child in children)
             time.sleep(0.05)
@@ -300,5 +275,30 @@ def test_one_signal_ends_all_and_a_second_run_goes_on(stars, tmp_path, environme
             child.kill()
             child.wait()
     assert [child.returncode for child in children] == [EXIT_CODE] * 2, texts
-    assert not (folder / "field.h5").exists()
-    assert [p.name for p in folder.iterdir() if "scratch" in p.name] == []
+    (folder / "waiting").unlink()
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"checkpoint.h5", "checkpoint.previous.h5"}
+    again = started(given, {})
+    texts = [child.communicate(timeout=DEADLINE_S)[1] for child in again]
+    assert [child.returncode for child in again] == [0, 0], texts
+    assert "resumed at epoch 2, step 1 of phase 1" in texts[0]
+    undisturbed = tmp_path / "undisturbed"
+    fit.run(**arguments(stars, undisturbed, optimiser=optimiser))
+    assert_same_field(undisturbed, folder)
+
+
+def started(given, variables):
+    """Two processes of a fit."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    group = {"DUST3D_PROCESSES": "2", "DUST3D_COORDINATOR": address} | variables
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.inference.fit_counted", json.dumps(given)],
+            env=os.environ | group | {"DUST3D_PROCESS": str(i)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
