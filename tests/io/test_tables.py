@@ -1,6 +1,7 @@
 """Star tables written and read back, and what damaged ones are told."""
 
 import errno
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from astropy.table import QTable
 from astropy.utils.masked import Masked
 
 from dust3d.errors import StorageError, TableError
+from dust3d.io import tables
 from dust3d.io.tables import (
     count_rows,
     in_unit,
@@ -120,14 +122,27 @@ def test_damaged_tables_are_refused_with_the_file_and_the_remedy(tmp_path, table
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, table, monkeypatch):
-    def full(self, target, **_):
-        target.write_bytes(b"half")
+    """Small tables are written by Python: HDF5 may end the process on a full disk."""
+
+    def full(self, content):
+        with open(self, "wb") as file:
+            file.write(content[:100])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(QTable, "write", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match=r"stars\.h5: cannot be written .*Make room"):
         write_table(tmp_path / "stars.h5", table)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_too_large_for_memory_is_written_as_it_comes(tmp_path, table, monkeypatch):
+    write_table(tmp_path / "whole.h5", table)
+    monkeypatch.setattr(tables, "_MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: pytest.fail("it was made in memory"))
+    write_table(tmp_path / "large.h5", table)
+    both = [read_table(tmp_path / name) for name in ("whole.h5", "large.h5")]
+    assert both[0].colnames == both[1].colnames
+    assert str(both[0]) == str(both[1])
 
 
 def test_python_objects_are_never_written(tmp_path):

@@ -93,7 +93,7 @@ def writing(
     The one that stood there goes to `keep`, if that is given. Sealed ones are made in memory.
     """
     with atomic_path(path, keep) as aside:
-        with _made(aside, in_memory=sealed) as file:
+        with made(aside, in_memory=sealed) as file:
             file.attrs["format"] = product
             file.attrs["format_version"] = FORMAT_VERSION
             yield file
@@ -102,8 +102,8 @@ def writing(
 
 
 @contextmanager
-def _made(path: Path, *, in_memory: bool) -> Iterator[h5py.File]:
-    """A new file, written as it comes or in one go.
+def made(path: Path, *, in_memory: bool) -> Iterator[h5py.File]:
+    """A new file to fill, written as it comes or in one go.
 
     On a full disk HDF5 cannot close a file, and ends the process by a segmentation fault: a file
     that is made in memory is written by Python, which only says so.

@@ -14,11 +14,12 @@ from astropy.table.meta import YamlParseError, get_header_from_yaml
 from dust3d.conventions import TABLE_PATH
 from dust3d.errors import TableError
 from dust3d.files import atomic_path
-from dust3d.io.hdf5 import DAMAGE
+from dust3d.io.hdf5 import DAMAGE, made
 from dust3d.io.seals import check_seal, seal
 from dust3d.io.structure import check_file
 
 _ROWS_PER_CHUNK = 1 << 16
+_MOST_IN_MEMORY = 10**9
 _COLUMNS = f"{TABLE_PATH}.__table_column_meta__"
 
 
@@ -45,8 +46,13 @@ def write_table(path: str | Path, table: QTable) -> None:
                 f"{path}: column {name!r} holds Python objects; make it numbers or text"
             )
     with atomic_path(path) as aside:
-        table.write(aside, path=TABLE_PATH, serialize_meta=True, format="hdf5")
+        with made(aside, in_memory=_bytes(table) < _MOST_IN_MEMORY) as file:
+            table.write(file, path=TABLE_PATH, serialize_meta=True, format="hdf5")
         seal(aside)
+
+
+def _bytes(table: QTable) -> int:
+    return sum(table[name].nbytes for name in table.colnames)
 
 
 def read_table(path: str | Path, columns: list[str] | tuple[str, ...] | None = None) -> QTable:
