@@ -85,10 +85,29 @@ def test_at_the_maximum_there_is_nothing_to_solve(system):
     assert (found.gain, found.rest, found.products) == (0.0, 0.0, 0)
 
 
-@pytest.mark.parametrize("factor", [-1.0, np.nan])
-def test_a_failure_is_not_taken_for_a_maximum(system, factor):
-    with pytest.raises(FitError, match=r"not positive.*precision: float64"):
+@pytest.mark.parametrize(
+    ("factor", "message"), [(-1.0, r"not positive.*precision: float64"), (np.nan, "not finite")]
+)
+def test_a_failure_is_not_taken_for_a_maximum(system, factor, message):
+    with pytest.raises(FitError, match=message):
         solved(system, lambda v: factor * v, share=0.1)
     matrix, right = system
-    with pytest.raises(FitError, match=r"not positive.*precision: float64"):
+    with pytest.raises(FitError, match=message):
         solve(lambda v: factor * (matrix @ v), same, right, share=0.1, most=10)
+    count = iter(range(100))
+
+    def fails_late(v):
+        return (np.nan if next(count) > 3 else 1.0) * (matrix @ v)
+
+    if np.isnan(factor):
+        with pytest.raises(FitError, match=message):
+            solve(fails_late, same, right, share=0.1, most=10)
+
+
+def test_a_solution_that_ran_out_of_products_says_so(system):
+    assert not solved(system, share=0.01, most=5).settled
+    assert not solved(system, share=0.01, enough=1e30, most=30).settled
+    assert solved(system, share=0.01).settled
+    # exact before the products allowed are spent
+    matrix, _ = system
+    assert solved(system, lambda v: jnp.linalg.solve(matrix, v), share=1e-30, most=50).settled

@@ -139,7 +139,7 @@ folder, stream = Path(sys.argv[1]), sys.argv[2] == "True"
 tables = {name: test_fit.table(folder / f"{name}.h5", n, i, 3)
           for i, (name, n) in enumerate([("train", 60_000), ("heldout", 3_000)])}
 optimiser = {"method": {"kind": "adam", "epochs": 2, "batch": 8192}, "stream": stream,
-             "newton": {"max_steps": 1, "method": "iterative", "max_products": 5}}
+             "newton": {"max_steps": 1, "method": "iterative", "max_products": 60}}
 test_fit.run(folder / "fit", {3: tables}, "fourier-12x12x12", 3, optimiser=optimiser,
     fits={"fourier": {"orders": [[12, 12, 12]]}},
     rays={"production": {"kernel": "cubic", "oversampling": 4, "max_error_sigma": 100}})

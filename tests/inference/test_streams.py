@@ -137,6 +137,40 @@ def test_rays_of_one_phase_go_before_those_of_the_next_come(stream):
     assert [source() is not None for source in sources] == [False, False, True, True]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_rays_of_the_first_steps_of_newton_go_before_those_of_the_last_come(stream, tmp_path):
+    some = feed(stream, scratch=Scratch(tmp_path / "rays", "digest"))
+    made = [*some.both(), some.whole(), some.finest()]
+    released = []
+    for batches in made:
+        try:
+            source = batches.at(0)[0].matrix.source
+        except RuntimeError:
+            released.append(True)
+        else:
+            released.append(source is None)
+    # of Adam, held out, of the first steps, of the last
+    assert released == [True, False, True, False]
+
+
+def test_rays_of_the_last_steps_are_made_once_if_there_is_room_on_disk(tmp_path, monkeypatch):
+    calls = []
+
+    def counted(positions, scheme):
+        calls.append(len(positions))
+        return ray_blocks(positions, scheme)
+
+    monkeypatch.setattr(feed_module, "ray_blocks", counted)
+    some = feed(True, n=35, scratch=Scratch(tmp_path / "rays", "digest"))
+    some.both()
+    batches = some.finest()
+    calls.clear()
+    for _ in range(3):
+        for rays, batch, _ in batches.walk():
+            rays.matrix.source.blocks(int(batch))
+    assert calls == [7] * 5
+
+
 def test_values_are_made_once_by_another_thread_and_few_are_kept():
     made = []
 

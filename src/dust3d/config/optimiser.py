@@ -99,8 +99,10 @@ class Newton(Section):
         description="Of `iterative`: a step is solved for once the last ten products add less than "
         "this part of its gain; gains small enough to stop at are known to a twentieth.",
     )
-    max_products: Count = Field(
-        default=100, description="Of `iterative`: products with the metric for one step at most."
+    max_products: int = Field(
+        default=100,
+        ge=60,
+        description="Of `iterative`: products with the metric for one step at most.",
     )
     max_error_sigma: Positive = Field(
         default=0.3,

@@ -160,6 +160,13 @@ def choose_rays(
             (float(len(observations)), float(batches)),
         )
     good = [trial for trial in trials if trial.error <= limit]
+    if not good:
+        logger.warning(
+            "%s: no production rays that fit into memory are within %.2g sigma on draws of the "
+            "prior; those that come nearest are taken",
+            settings.name,
+            limit,
+        )
     best = min(good, key=lambda t: t.cost) if good else min(trials, key=lambda t: t.error)
     logger.info(
         "%s: %s rays, %.3g voxels per half-wavelength: within %.2g sigma for 99 %% of the stars "

@@ -19,6 +19,10 @@ _WINDOW = 10
 _SURE = 0.05
 # a small gain may only be late: what the preconditioner does not see takes a while
 _PATIENCE = 50
+_NOT_FINITE = (
+    "a product with the metric of a Newton step is not finite; lower the last of "
+    "optimiser.method.learning_rate, or look for stars with absurd values"
+)
 _NOT_POSITIVE = (
     "a Newton step cannot be solved for: its metric, or the approximate inverse, is not positive "
     "in this precision; set optimiser.precision: float64"
@@ -38,12 +42,15 @@ class Solution(NamedTuple):
         What the last iterations added to it: about what is still missing.
     products
         Products with M.
+    settled
+        Whether it is as good as was asked for; else the products allowed were too few.
     """
 
     x: Vector
     gain: float
     rest: float
     products: int
+    settled: bool = True
 
 
 class _Iterate(NamedTuple):
@@ -70,7 +77,9 @@ def _iterates(multiply: Map, precondition: Map, right: Vector) -> Iterator[_Iter
     while True:
         image = multiply(direction)
         curvature = _dot(direction, image)
-        if not (np.isfinite(curvature) and curvature > 0 and power > 0):
+        if not np.isfinite(curvature):
+            raise FitError(_NOT_FINITE)
+        if not (curvature > 0 and power > 0):
             return
         length = power / curvature
         x, rest = x + length * direction, rest - length * image
@@ -116,7 +125,7 @@ def solve(
     FitError
         If M or its approximate inverse is not positive where the solution begins.
     """
-    x, gains = jnp.zeros_like(right), []
+    x, gains, settled = jnp.zeros_like(right), [], True
     for found in islice(_iterates(multiply, precondition, right), most):
         x = found.x
         gains.append(found.added)
@@ -126,9 +135,12 @@ def solve(
             break
         if reach is not None and len(gains) >= reach and sum(gains) >= enough:
             break
+    else:
+        # before so many, rounding has eaten what was left
+        settled = len(gains) < most
     if most > 0 and not gains and bool(jnp.any(right != 0)):
         raise FitError(_NOT_POSITIVE)
-    return Solution(x, sum(gains, 0.0), sum(gains[-_WINDOW:], 0.0), len(gains))
+    return Solution(x, sum(gains, 0.0), sum(gains[-_WINDOW:], 0.0), len(gains), settled)
 
 
 def solve_to(

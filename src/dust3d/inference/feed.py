@@ -150,6 +150,7 @@ class Feed:
         else:
             size = self._most_at_once()
             batches = self._resident("train", self.train, size, options)
+        self._out = (batches, *self._out[1:])
         self.seconds += time.monotonic() - started
         return batches
 
@@ -173,6 +174,7 @@ class Feed:
         """Training stars as `whole` hands them out, for the last steps of Newton."""
         _release(self._out[:1])
         batches = self._last_rays.whole()
+        self._out = (batches, *self._out[1:])
         self.seconds += self._last_rays.seconds
         return batches
 
@@ -187,7 +189,8 @@ class Feed:
         """The same stars, seen by other rays."""
         rays = self.settings.rays.model_copy(update=update)
         settings = replace(self.settings, rays=rays)
-        return Feed(settings, self.train, self.heldout, self.seed, self.budget, self._parameters)
+        stars = (self.train, self.heldout)
+        return Feed(settings, *stars, self.seed, self.budget, self._parameters, self._scratch)
 
     def own(self) -> Observations:
         """The training stars that this process works on, in memory."""
@@ -253,8 +256,8 @@ class Feed:
 
     def _store(self, name: str, stars: StreamedStars, scheme: Scheme) -> RayStore | None:
         """Where rows of R are kept, if they are needed again and there is room."""
-        passes = self.settings.passes
-        if self._scratch is None or not self.settings.rays.production.on_disk or passes < 2:
+        again = self.settings.passes > 1 or self.settings.climbs
+        if self._scratch is None or not self.settings.rays.production.on_disk or not again:
             return None
         needed = stars.number * self._ray_bytes(scheme) / processes.number()
         folder = self._scratch.folder
@@ -263,12 +266,11 @@ class Feed:
         if needed > _DISK_SHARE * free:
             logger.warning(
                 "%s: rays of %.3g GB would not fit on the disk of %s (%.3g GB free): they are made "
-                "anew in each of %d passes",
+                "anew in each pass",
                 self.settings.name,
                 needed / GB,
                 folder,
                 free / GB,
-                passes,
             )
             return None
         layout = [name, stars.count, stars.size, shares(stars.mesh)]
@@ -320,7 +322,9 @@ class Feed:
     def _ends_exactly(self) -> bool:
         """Whether the last steps are by products, towards the maximum of exact rays."""
         newton, stars = self.settings.optimiser.newton, len(self.train)
-        iterative = self.settings.climbs and not is_dense(newton, self._parameters, stars)
+        # streamed stars have no dense metric
+        dense = is_dense(newton, self._parameters, stars) and self.budget.stream is not True
+        iterative = self.settings.climbs and not dense
         return iterative and newton.exact and self.settings.ray_method == "production"
 
     def _size_of(self, order: tuple[int, ...] | None) -> int:

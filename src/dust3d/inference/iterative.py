@@ -115,7 +115,8 @@ class IterativeProblem:
         direction = processes.from_first(solution.x)
         slope = float(gradient @ direction)
         self._last_value, self._last_gain = value, solution.gain
-        return Uphill(value, direction, slope, solution.gain + solution.rest, solution.products)
+        gain = solution.gain + solution.rest
+        return Uphill(value, direction, slope, gain, solution.products, solution.settled)
 
     def _trust(self, value: float) -> None:
         """How many products to spend on a step, from what the last one kept of its promise.

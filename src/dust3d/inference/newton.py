@@ -1,7 +1,7 @@
 """Newton steps up to the maximum of a posterior, whichever way they are solved for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -34,12 +34,19 @@ class NewtonStep:
         The fraction of the full step that was taken; 0 for none.
     products
         Products with the metric that the step was solved with; 0 for a direct solution.
+    settled
+        Whether they were enough to know the gain.
     """
 
     log_posterior: float
     predicted_gain: float
     length: float
     products: int = 0
+    settled: bool = True
+
+    def shows_maximum(self, tolerance: float) -> bool:
+        """Whether nobody would take the next step for what it would gain."""
+        return self.settled and self.predicted_gain < tolerance
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class Uphill:
         What a full step along M^-1 grad ln p would gain if ln p were quadratic.
     products
         Products with the metric that it took.
+    settled
+        Whether they were enough to know the gain.
     """
 
     log_posterior: float
@@ -65,6 +74,7 @@ class Uphill:
     slope: float
     predicted_gain: float
     products: int
+    settled: bool = True
 
 
 @runtime_checkable
@@ -171,7 +181,8 @@ def polish(
             )
         logger.info("%s: Newton, ln posterior %.3f, next step would gain %.3g", title, value, gain)
         length, reached = 0.0, value
-        if gain >= tolerance and taken(steps) < max_steps:
+        here = NewtonStep(value, gain, 0.0, way.products, way.settled)
+        if not here.shows_maximum(tolerance) and taken(steps) < max_steps:
             flat, reached, length = _climb(problem, flat, way)
             if length == 0:
                 logger.warning(
@@ -179,7 +190,7 @@ def polish(
                     "numbers tells; optimiser.precision: float64 tells more",
                     title,
                 )
-        steps.append(NewtonStep(value, gain, length, way.products))
+        steps.append(replace(here, length=length))
         if after is not None:
             after(flat, steps, reached)
         if asked_to_stop():

@@ -57,6 +57,11 @@ def _summed(value: float, gradient: Array) -> tuple[float, Array]:
     return float(value), gradient
 
 
+def _done(sum_so_far: Array) -> Array:
+    """A sum that has been made: batches must not pile up in memory."""
+    return jax.block_until_ready(sum_so_far)
+
+
 class Products:
     """The posterior of a fit, seen through its values, gradients and products.
 
@@ -141,8 +146,8 @@ class Products:
 
     def log_posterior(self, flat: Float[Array, " p"]) -> float:
         """ln p, up to a constant."""
-        parts = [self._value(flat, *some) for some in self.batches.walk()]
-        own = processes.once(self._log_prior(flat)) + sum(float(part) for part in parts)
+        parts = [float(self._value(flat, *some)) for some in self.batches.walk()]
+        own = processes.once(self._log_prior(flat)) + sum(parts)
         return float(processes.total(own))
 
     def expand(self, flat: Float[Array, " p"]) -> tuple[float, Float[Array, " p"], list[Anchor]]:
@@ -170,7 +175,7 @@ class Products:
         self.count += 1
         total: Any = processes.once(v)
         for some, anchor in zip(self.batches.walk(), anchors, strict=True):
-            total = total + self._multiply(flat, v, *some, anchor)
+            total = _done(total + self._multiply(flat, v, *some, anchor))
         return summed(total)
 
     def noise(
@@ -182,7 +187,7 @@ class Products:
         for some, each, anchor in zip(self.batches.walk(), keys, anchors, strict=True):
             # the stars of each process have noise of their own
             each = jax.random.fold_in(each, processes.index()) if processes.index() else each
-            total = total + self._noise(flat, each, *some, anchor)
+            total = _done(total + self._noise(flat, each, *some, anchor))
         return summed(total)
 
     def curved(
@@ -194,5 +199,5 @@ class Products:
         """
         total: Any = processes.once(there - flat)
         for some, anchor in zip(self.batches.walk(), anchors, strict=True):
-            total = total + self._curved(flat, there, *some, anchor)
+            total = _done(total + self._curved(flat, there, *some, anchor))
         return summed(total)

@@ -96,13 +96,14 @@ def _converged(job: Job, steps: list[NewtonStep], tolerance: float) -> bool | No
     """Whether the last Newton step shows a maximum; none if there was none to show it."""
     if not steps:
         return None
-    converged = steps[-1].predicted_gain < tolerance
+    converged = steps[-1].shows_maximum(tolerance)
     if not converged:
         logger.warning(
-            "%s: not converged: another Newton step would raise ln posterior by %.3g, more than "
-            "%.3g; raise optimiser.newton.max_steps, max_products or optimiser.method.epochs",
+            "%s: not converged: another Newton step would raise ln posterior by %.3g%s; the limit "
+            "is %.3g; raise optimiser.newton.max_steps, max_products or optimiser.method.epochs",
             job.name,
             steps[-1].predicted_gain,
+            "" if steps[-1].settled else " or more",
             tolerance,
         )
     return converged

@@ -26,6 +26,8 @@ from dust3d.progress import logger
 from dust3d.stages.fit_changes import changes
 from dust3d.stages.fit_job import Job
 
+_MACHINE = ("versions", "device")
+
 
 def _path(job: Job) -> Path:
     return job.folder / "checkpoint.h5"
@@ -61,12 +63,36 @@ def _usable(job: Job) -> str | None:
             return None
         if found.attrs.get("complete"):
             return None
+        if not _fits_machine(job, found):
+            return None
         if damaged:
             logger.warning("%s: the one before it is used: %s", job.name, path)
         return str(path)
     if damaged:
         logger.warning("%s: no checkpoint is whole; starting anew", job.name)
     return None
+
+
+def _fits_machine(job: Job, found: Checkpoint) -> bool:
+    """Whether to go on with a checkpoint that other libraries or another device may have made.
+
+    The numbers of such a fit are nobody's alone, so one that shall repeat to the bit begins anew.
+    """
+    try:
+        both = json.loads(found.attrs["provenance"]), job.origin
+        what = changes(*({"settings": {key: o[key] for key in _MACHINE}} for o in both))
+    except (KeyError, ValueError, TypeError):
+        what = "it does not say which"
+    if not what:
+        return True
+    anew = job.settings.deterministic
+    logger.warning(
+        "%s: the checkpoint is of other libraries or another device (%s); %s",
+        job.name,
+        what,
+        "starting anew, as deterministic is true" if anew else "going on with it",
+    )
+    return not anew
 
 
 def _where(fit: Fit) -> str:
@@ -119,7 +145,8 @@ def _ascent(arrays: dict[str, np.ndarray]) -> Ascent:
     stage, nodes = arrays["ascent_stage"].tolist()
     rows = arrays["ascent_steps"].tolist()
     steps = [
-        NewtonStep(value, gain, length, int(products)) for value, gain, length, products in rows
+        NewtonStep(value, gain, length, int(products), bool(settled))
+        for value, gain, length, products, settled in rows
     ]
     memory = Memory(arrays.get("ascent_made_at"), tuple(arrays["ascent_memory"].tolist()))
     value = float(arrays["ascent_log_posterior"])
@@ -127,7 +154,9 @@ def _ascent(arrays: dict[str, np.ndarray]) -> Ascent:
 
 
 def _ascent_arrays(ascent: Ascent) -> dict[str, np.ndarray]:
-    rows = [(s.log_posterior, s.predicted_gain, s.length, s.products) for s in ascent.steps]
+    rows = [
+        (s.log_posterior, s.predicted_gain, s.length, s.products, s.settled) for s in ascent.steps
+    ]
     arrays = {
         "ascent_stage": np.asarray([ascent.stage, ascent.nodes]),
         "ascent_place": ascent.place,
