@@ -100,7 +100,9 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=ROOT / "config/original.yaml")
     parser.add_argument("--output", type=Path, default=ROOT / "results/bench/maximum.json")
     options = parser.parse_args()
-    rows = []
+    rows: list[dict] = []
+    if not any(options.results.glob("fits/fourier-*/fit.json")):
+        raise SystemExit(f"{options.results}: no finished fits there; name them by --results")
     for path in sorted(options.results.glob("fits/fourier-*/fit.json")):
         row = another_step(options.results, options.config, path.parent.name)
         rows.append(row)

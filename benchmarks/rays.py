@@ -238,8 +238,34 @@ def against_copy(row: dict[str, Any], seconds: float, copy_seconds: float) -> di
     }
 
 
+def missed(found: list[dict]) -> list[str]:
+    """What the rows do not reach, at orders where all three ways were measured."""
+    said = []
+    for order in {tuple(row["order"]) for row in found}:
+        by = {row["method"]: row for row in found if tuple(row["order"]) == order}
+        if not {"exact", "finufft", "production"} <= by.keys() or order[0] < 20:
+            continue
+        exact, finufft, production = by["exact"], by["finufft"], by["production"]
+        checks = {
+            "exact over FINUFFT": (exact["us_per_star"] / finufft["us_per_star"], 1.5),
+            "gradient error of exact": (exact["gradient_error"], 1e-4),
+            "value error of production [sigma]": (production["value_error"], 0.5),
+        }
+        if order[0] >= 40:
+            ratio = production["us_per_star"] / finufft["us_per_star"]
+            checks["production over FINUFFT"] = (ratio, 0.1)
+            checks["production over a copy of what it touches"] = (production["over_touched"], 2)
+        name = "x".join(map(str, order))
+        said += [
+            f"{name}: {what} is {value:.3g}, above {limit:g}"
+            for what, (value, limit) in checks.items()
+            if not value <= limit
+        ]
+    return sorted(said)
+
+
 def main() -> None:
-    """Measure and write."""
+    """Measure, write, and end with 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stars", type=int, default=STARS)
     parser.add_argument("--all-stars", type=int, default=ALL_STARS)
@@ -274,6 +300,11 @@ def main() -> None:
             row["stars"],
             *(row[key] for key in ("us_per_star", "value_error", "gradient_error")),
         )
+    if arguments.stars == STARS and arguments.all_stars == ALL_STARS:
+        said = missed(found)
+        for sentence in said:
+            logger.warning("missed: %s", sentence)
+        sys.exit(bool(said))
 
 
 if __name__ == "__main__":

@@ -41,3 +41,18 @@ def test_every_method_makes_a_row(rays):
         assert row["value_error"] <= most[0], row["method"]
         assert row["gradient_error"] <= most[1], row["method"]
         assert math.isfinite(row["us_per_star_median"])
+
+
+def test_limits_that_are_missed_are_named(rays):
+    good = {
+        "exact": {"us_per_star": 7.0, "gradient_error": 1e-6, "value_error": 1e-3},
+        "finufft": {"us_per_star": 5.5, "gradient_error": None, "value_error": None},
+        "production": {"us_per_star": 0.3, "value_error": 0.4, "over_touched": 1.5},
+    }
+    rows = [{"method": name, "order": [40, 40, 8]} | row for name, row in good.items()]
+    assert rays.missed(rows) == []
+    rows[0]["us_per_star"], rows[2]["over_touched"] = 9.0, float("nan")
+    assert [sentence.split(" is ")[0] for sentence in rays.missed(rows)] == [
+        "40x40x8: exact over FINUFFT",
+        "40x40x8: production over a copy of what it touches",
+    ]
