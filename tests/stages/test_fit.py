@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 
 import astropy.units as u
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
+from dust3d import determinism, runtime
 from dust3d.config import run as config
 from dust3d.errors import FitError, ProductError
 from dust3d.fields.fourier import AmplitudePhaseField, FourierField
@@ -208,6 +210,26 @@ def test_a_checkpoint_of_other_settings_is_not_used(whole, tables, tmp_path, mon
     other = read_history(tmp_path / "other" / "history.h5")
     np.testing.assert_array_equal(other["epoch"], np.arange(1, 7))
     assert other["loss"][1] != read_history(whole / "history.h5")["loss"][1]
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_checkpoint_of_another_machine_is_told(
+    deterministic, tables, tmp_path, monkeypatch, caplog
+):
+    """Going on mixes the numbers of two machines, which must not be where bits shall repeat."""
+    # both are as before when this test is over
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    monkeypatch.setattr(determinism, "_on", False)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        patch.setattr(runtime, "device_name", lambda: "another device")
+        with pytest.raises(Killed):
+            run(tmp_path, tables, deterministic=deterministic)
+    with caplog.at_level(logging.INFO, "dust3d"):
+        run(tmp_path, tables, deterministic=deterministic)
+    assert "of other libraries or another device (device was another device and is" in caplog.text
+    assert ("starting anew, as deterministic is true" in caplog.text) == deterministic
+    assert ("resumed at epoch 2" in caplog.text) != deterministic
 
 
 def test_changes_are_told_in_words():
