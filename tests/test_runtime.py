@@ -15,8 +15,11 @@ NAMES = ("SLURM_JOB_ID", "SLURM_GPUS_ON_NODE", "SLURM_STEP_GPUS", "SLURM_JOB_GPU
 @pytest.fixture
 def given(monkeypatch):
     """Sets variables as Slurm would, after those that are there have gone."""
-    for name in (*NAMES, "SLURM_CPUS_PER_TASK", runtime.ALLOW_CPU):
-        monkeypatch.delenv(name, raising=False)
+    mine = ("SLURM_CPUS_PER_TASK", "SLURM_MEM_PER_NODE", runtime.ALLOW_CPU, runtime.MEMORY_MB)
+    for name in (*NAMES, *mine):
+        # set first, so that what a test leaves behind goes, too
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
     def give(**variables):
         for name, value in variables.items():
@@ -102,3 +105,38 @@ def test_jax_has_as_many_threads_as_the_job_has_cpus():
     all_of_them = threads_of_xla()
     assert all_of_them == len(os.sched_getaffinity(0))
     assert threads_of_xla(SLURM_JOB_ID="7", SLURM_CPUS_PER_TASK="1") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("0::/system.slice/job_7/step_0", "memory.max"),
+        ("9:cpu,memory:/system.slice/job_7/step_0", "memory/memory.limit_in_bytes"),
+    ],
+)
+@pytest.mark.parametrize("level", ["", "system.slice", "system.slice/job_7/step_0"])
+def test_memory_is_that_of_the_control_groups(given, monkeypatch, tmp_path, line, name, level):
+    """Of Slurm's, which holds a job, or of any in which that lies."""
+    own = tmp_path / "cgroup"
+    own.write_text(f"1:name=systemd:/elsewhere\n{line}\n")
+    monkeypatch.setattr(runtime, "_CGROUP", own)
+    monkeypatch.setattr(runtime, "_CGROUPS", tmp_path / "tree")
+    tree, _, file = name.rpartition("/")
+    folder = tmp_path / "tree" / tree / "system.slice" / "job_7" / "step_0"
+    folder.mkdir(parents=True)
+    (folder / file).write_text("max\n")
+    free = runtime.memory_limit_bytes(steady=True)
+    (tmp_path / "tree" / tree / level / file).write_text("100000000\n")
+    assert free > 0.9e8
+    assert runtime.memory_limit_bytes(steady=True) == pytest.approx(0.9e8)
+
+
+def test_memory_is_what_the_job_asked_for(given):
+    free = runtime.memory_limit_bytes(steady=True)
+    runtime.hold_to_memory(300)
+    assert runtime.memory_limit_bytes(steady=True) == free, "no job of Slurm"
+    given(SLURM_JOB_ID="7")
+    runtime.hold_to_memory(None)
+    assert runtime.memory_limit_bytes(steady=True) == free
+    runtime.hold_to_memory(300)
+    assert runtime.memory_limit_bytes(steady=True) == pytest.approx(0.9 * 300 * 2**20)

@@ -14,10 +14,15 @@ logger = logging.getLogger("dust3d")
 
 # set by the workflow from `allow_cpu` of the configuration: no parameter of any job
 ALLOW_CPU = "DUST3D_ALLOW_CPU"
+# memory that Slurm was asked for [MB, of 2^20 bytes as Slurm counts], noted by a job for its fit
+MEMORY_MB = "DUST3D_MEMORY_MB"
+# set by the workflow where it was started: versions there, for jobs on other nodes to compare
+HOST_VERSIONS = "DUST3D_HOST_VERSIONS"
 # the rest is for the system and for what a prediction does not see
 _USABLE = 0.9
 # of malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_CGROUP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def configure(*, cache: str | Path | None = None, cpu_devices: int | None = None) -> None:
@@ -189,14 +194,37 @@ def memory_limit_bytes(*, steady: bool = False) -> float:
     available = _sizes("/proc/meminfo").get("MemAvailable")
     if available is not None and not steady:
         limits.append(available + resident_bytes())
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = Path(path).read_text().strip() if Path(path).is_file() else ""
-        if text.isdigit():
-            limits.append(float(text))
-    node = os.environ.get("SLURM_MEM_PER_NODE", "")
-    if node.isdigit() and int(node):
-        limits.append(float(node) * 2**20)
+    limits += _cgroup_limits()
+    for name in ("SLURM_MEM_PER_NODE", MEMORY_MB):
+        given = os.environ.get(name, "")
+        if given.isdigit() and int(given):
+            limits.append(float(given) * 2**20)
     return _USABLE * min(limits)
+
+
+def hold_to_memory(mem_mb: int | None) -> None:
+    """Note what the workflow asked Slurm for, in a job of Slurm: elsewhere nobody holds it to that.
+
+    Snakemake's executor takes Slurm's own variables out of a job's environment.
+    """
+    if mem_mb and "SLURM_JOB_ID" in os.environ:
+        os.environ[MEMORY_MB] = str(mem_mb)
+
+
+def _cgroup_limits() -> list[float]:
+    """Limits of memory of this process's control group and of all that it lies in [bytes]."""
+    files = {_CGROUPS / "memory.max", _CGROUPS / "memory" / "memory.limit_in_bytes"}
+    for line in _CGROUP.read_text().splitlines() if _CGROUP.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        folder = Path(path.lstrip("/"))
+        # version 2 has one tree, version 1 one for each controller
+        if controllers == "":
+            files |= {_CGROUPS / up / "memory.max" for up in (folder, *folder.parents)}
+        elif "memory" in controllers.split(","):
+            tree = _CGROUPS / "memory"
+            files |= {tree / up / "memory.limit_in_bytes" for up in (folder, *folder.parents)}
+    texts = [path.read_text().strip() for path in files if path.is_file()]
+    return [float(text) for text in texts if text.isdigit()]
 
 
 def _status() -> dict[str, float]:
