@@ -6,6 +6,9 @@ import shutil
 import pytest
 from snakemake.profiles import ProfileConfigFileParser
 
+from dust3d import runtime
+from dust3d.provenance import versions
+
 
 @pytest.fixture
 def profile(repository, tmp_path, monkeypatch):
@@ -131,11 +134,34 @@ def test_the_first_job_comes_before_all_others(finished):
 def test_another_version_looks_at_the_environment_and_at_nothing_else(finished):
     rule = finished.folder / "workflow" / "rules" / "environment.smk"
     text = rule.read_text()
-    rule.write_text(text.replace("expected=versions()", "expected=versions() | {'jax': '0.0.1'}"))
+    rule.write_text(text.replace("dumps(versions())", "dumps(versions() | {'jax': '0.0.1'})"))
     try:
         assert finished.jobs() == {"environment": {""}}
     finally:
         rule.write_text(text)
+
+
+def test_a_job_on_a_node_hears_of_the_versions_where_the_run_was_started(finished, monkeypatch):
+    """It reads the workflow anew, where other versions may be installed."""
+    script = finished.folder / "workflow" / "scripts" / "environment.py"
+    text = script.read_text()
+    script.write_text(text + 'print("expected:", snakemake.params.expected)\n')
+    config = finished.config | {"run": "versions"}
+    path = "results/versions/logs/environment.json"
+    remote = ("--mode", "remote", "--nolock", "--force", "--target-jobs", "environment:", "--")
+    try:
+        monkeypatch.setenv(runtime.HOST_VERSIONS, '{"jax": "0.0.1"}')
+        node = finished.run_config(config, *remote, path)
+        host = finished.run_config(config, "--force", "--", path)
+        monkeypatch.delenv(runtime.HOST_VERSIONS)
+        alone = finished.run_config(config, *remote, path)
+    finally:
+        script.write_text(text)
+        shutil.rmtree(finished.folder / "results" / "versions", ignore_errors=True)
+    assert "expected: {'jax': '0.0.1'}" in node.stdout + node.stderr
+    assert f"expected: {versions()}" in host.stdout + host.stderr
+    assert alone.returncode == 1
+    assert "did not come to this job" in alone.stderr
 
 
 def test_a_first_job_that_fails_is_made_again_and_nothing_else(finished):
@@ -145,7 +171,7 @@ def test_a_first_job_that_fails_is_made_again_and_nothing_else(finished):
     texts = rule.read_text(), script.read_text()
     try:
         script.write_text("raise SystemExit(1)")
-        rule.write_text(texts[0].replace("expected=versions()", "expected={'jax': '0.0.1'}"))
+        rule.write_text(texts[0].replace("dumps(versions())", "dumps({'jax': '0.0.1'})"))
         assert finished.run_config(finished.config).returncode != 0
         assert finished.jobs() == {"environment": {""}}
     finally:
