@@ -91,6 +91,16 @@ def test_the_same_bits_if_asked_for(changes, stars, tmp_path, repository):
     assert worst(found[0], found[2]) < 1e-5
 
 
+def test_nearly_the_same_on_other_threads_and_devices_without_newton(stars, tmp_path, repository):
+    """The quick one: threads and devices differ at once."""
+    changes = PRODUCTION | {"optimiser": {"newton": {"max_steps": 0}}}
+    one, other = (
+        run(stars, tmp_path / str(i), repository, changes, precision="float64", **machine)
+        for i, machine in enumerate([{"cores": 1}, {"devices": 2}])
+    )
+    assert worst(one, other) < 1e-5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", CASES)
 def test_nearly_the_same_on_other_threads_and_devices(changes, stars, tmp_path, repository):
