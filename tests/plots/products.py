@@ -24,10 +24,16 @@ def make_map(cells=(12, 12, 6), half_widths=(1.0, 1.0, 0.2), density=0.5, wave=0
         {
             "density": (names, rho, {"units": "mag / kpc"}),
             "extinction": (names, extinction, {"units": "mag"}),
-            "ln_density": (names, ln_density),
+            "ln_density": (names, ln_density, {"units": "1"}),
         },
-        coords=dict(zip(names, axes, strict=True)),
-        attrs={"format": "dust3d-map", "format_version": 1},
+        coords={
+            name: (name, axis, {"units": "kpc"}) for name, axis in zip(names, axes, strict=True)
+        },
+        attrs={
+            "format": "dust3d-map",
+            "format_version": 1,
+            "half_widths_kpc": list(half_widths[: 2 if cells[2] == 1 else 3]),
+        },
     )
 
 
