@@ -119,3 +119,32 @@ def test_a_controller_that_does_not_answer_is_said_before_any_job(checkout, smal
     assert other.run(*COMMAND, SLURM_CONF=str(tmp_path / "slurm.conf")) == 1
     assert "dust3d: the controller of Slurm cannot be reached" in other.output
     assert "Traceback" not in other.output
+
+
+def test_a_node_with_other_versions_stops_the_run(checkout, small):
+    """The node has another JAX, so to say; the host where the run was started has not."""
+    other = checkout(small)
+    source = other.folder / "src" / "dust3d" / "provenance.py"
+    text = source.read_text()
+    assert "import ast\n" in text
+    planted = text.replace("import ast\n", "import ast\nimport os\n").replace(
+        "    return found\n\n\ndef device_name",
+        "    if 'SLURM_JOB_ID' in os.environ:\n        found['jax'] = '0.0.1'\n"
+        "    return found\n\n\ndef device_name",
+    )
+    assert "0.0.1" in planted
+    source.write_text(planted)
+    path = other.results / "logs" / "environment.json"
+    assert other.run(*COMMAND, "--retries", "0", str(path.relative_to(other.folder))) != 0
+    log = (other.results / "logs" / "environment.log").read_text()
+    assert "jax 0.0.1 here" in log
+    assert "where the run was started" in log
+    assert not path.exists()
+
+
+def test_jobs_know_their_memory(finished):
+    """What the rules ask for, 2000 MB and 8000 MB; the machine has more."""
+    found = json.loads((finished.results / "logs" / "environment.json").read_text())
+    assert found["memory_gb"] == round(0.9 * 2000 * 2**20 / 1e9, 1)
+    log = (finished.results / "logs" / "fit-fourier-2x2x1.log").read_text()
+    assert f"of {0.9 * 8000 * 2**20 / 1e9:.3g} GB" in log
