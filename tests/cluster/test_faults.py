@@ -107,6 +107,8 @@ def test_a_time_limit(disturbed):
     assert first["JobState"] == "TIMEOUT"
     assert second["JobState"] == "COMPLETED"
     assert second["TimeLimit"] == "08:00:00"
+    # the second attempt began the log anew; the run has shown that of the first
+    assert "WARNING ended by SIGTERM after" in disturbed.output
     assert "resumed at epoch" in log_of(disturbed)
 
 
