@@ -51,6 +51,8 @@ def configure(*, cache: str | Path | None = None, cpu_devices: int | None = None
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _keep_to_allocation()
     jax.config.update("jax_enable_x64", True)
+    # on GPUs products of matrices in single precision would keep three digits
+    jax.config.update("jax_default_matmul_precision", "highest")
     number = cpu_devices or int(os.environ.get("DUST3D_CPU_DEVICES") or 0)
     if number:
         jax.config.update("jax_num_cpu_devices", number)
