@@ -10,7 +10,6 @@ import argparse
 import json
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
@@ -25,9 +24,9 @@ from dust3d.inference.prior import size_of
 from dust3d.inference.products import Products
 from dust3d.inference.settings import FitSettings
 from dust3d.inference.sources import ResidentStars, shuffled
-from dust3d.io.fields import load_field
 from dust3d.io.reports import read_json
 from dust3d.io.stars import read_split
+from dust3d.stages.fit_start import warm_start
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTS = (10, 50, 100, 300)
@@ -44,16 +43,10 @@ def another_step(results: Path, config_path: Path, name: str) -> dict:
         *(results / f"stars/{part}.h5" for part in ("train", "heldout")),
         settings.box.half_widths_kpc,
     )
-    field, _ = load_field(results / f"fits/{name}/field.h5")
-    summary = read_json(results / f"fits/{name}/fit.json", ["likelihood", "rays"])
+    fit = results / f"fits/{name}"
+    summary = read_json(fit / "fit.json", ["rays"])
     target = target_for(settings, len(train.class_names), config.seed, settings.dtype)
-    parts, xi = target.prior.parts, target.start(jax.random.key(0))
-    xi["field"] = {
-        "varying": parts["varying"].whiten(field.parts[0]),
-        "mean": parts["mean"].whiten(field.parts[1]),
-    }
-    xi["likelihood"] = target.likelihood.whiten(summary["likelihood"], train.class_names)
-    xi = jax.tree.map(lambda a: jnp.asarray(a, settings.dtype), xi)
+    xi = warm_start(settings, train.class_names, target, fit / "field.h5")
     seed, n = config.seed, len(train)
     stars = ResidentStars(train, seed, shuffled(n, seed))
     feed = Feed(

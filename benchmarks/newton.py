@@ -22,7 +22,6 @@ from jax.flatten_util import ravel_pytree
 
 from dust3d import runtime
 from dust3d.config.run import load
-from dust3d.fields.fourier import change_order
 from dust3d.fields.modes import wavenumbers
 from dust3d.inference.batches import rows_in_order
 from dust3d.inference.build import batches_for, target_for
@@ -31,9 +30,8 @@ from dust3d.inference.iterative import IterativeProblem, sample_size
 from dust3d.inference.lowmodes import join, split
 from dust3d.inference.products import Products
 from dust3d.inference.settings import FitSettings
-from dust3d.io.fields import load_field
-from dust3d.io.reports import read_json
 from dust3d.io.stars import read_split
+from dust3d.stages.fit_start import warm_start
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTS = (5, 10, 20, 50, 100)
@@ -71,16 +69,8 @@ def main() -> None:
     stars = [options.results / f"stars/{name}.h5" for name in ("train", "heldout")]
     train, _ = read_split(*stars, settings.box.half_widths_kpc)
     target = target_for(settings, len(train.class_names), config.seed, settings.dtype)
-    field, _ = load_field(options.results / "fits/fourier-20x20x4/field.h5")
-    summary = read_json(options.results / "fits/fourier-20x20x4/fit.json", ["likelihood"])
-    parts, xi = target.prior.parts, target.start(jax.random.key(0))
-    raised = change_order(field.parts[0], settings.order)
-    xi["field"] = {
-        "varying": parts["varying"].whiten(raised),
-        "mean": parts["mean"].whiten(field.parts[1]),
-    }
-    xi["likelihood"] = target.likelihood.whiten(summary["likelihood"], train.class_names)
-    xi = jax.tree.map(lambda a: jnp.asarray(a, settings.dtype), xi)
+    below = options.results / "fits/fourier-20x20x4/field.h5"
+    xi = warm_start(settings, train.class_names, target, below)
     flat, _ = ravel_pytree(xi)
 
     rows = rows_in_order(len(train), len(train))
@@ -104,9 +94,8 @@ def main() -> None:
     making = time.perf_counter() - started
     assert problem.near is not None
     near = problem.near
-    scale = diagonal(
-        products, flat, anchors, wavenumbers(parts["varying"].modes, settings.box.half_widths_kpc)
-    )
+    modes = target.prior.parts["varying"].modes
+    scale = diagonal(products, flat, anchors, wavenumbers(modes, settings.box.half_widths_kpc))
 
     def block_and_diagonal(v: jax.Array) -> jax.Array:
         vector, undo, _ = split(products.unravel(v), near.low)

@@ -1,6 +1,7 @@
 """Newton steps of the stage that fits: kept as they come, gone on with, and told about."""
 
 import logging
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -25,21 +26,26 @@ def climbing(folder, tables, **newton):
     return run(folder, tables, optimiser={"method": ADAM, "newton": ITERATIVE | newton})
 
 
-def test_a_fit_killed_between_steps_goes_on_from_the_last(tables, tmp_path, monkeypatch, caplog):
-    whole = climbing(tmp_path / "whole", tables)
-    assert summary(whole)["converged"]
+@contextmanager
+def killed_after(steps, monkeypatch):
     climb, done = newton._climb, []
 
     def killed(*arguments):
-        if len(done) == 2:
+        if len(done) == steps:
             raise Killed
         done.append(climb(*arguments))
         return done[-1]
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(newton, "_climb", killed)
-        with pytest.raises(Killed):
-            climbing(tmp_path / "killed", tables)
+        yield
+
+
+def test_a_fit_killed_between_steps_goes_on_from_the_last(tables, tmp_path, monkeypatch, caplog):
+    whole = climbing(tmp_path / "whole", tables)
+    assert summary(whole)["converged"]
+    with killed_after(2, monkeypatch):
+        climbing(tmp_path / "killed", tables)
     assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == CHECKPOINTS
     with caplog.at_level(logging.INFO, "dust3d"):
         found = summary(climbing(tmp_path / "killed", tables))
@@ -60,18 +66,8 @@ def test_all_steps_count_towards_the_most(method, tables, tmp_path, monkeypatch)
     options = {"method": method, "tolerance": 1e-9, "exact": True, "max_steps": 4}
     whole = summary(climbing(tmp_path / "whole", tables, **options))
     assert sum(step["length"] > 0 for step in whole["newton"]) == 4
-    climb, done = newton._climb, []
-
-    def killed(*arguments):
-        if len(done) == 3:
-            raise Killed
-        done.append(climb(*arguments))
-        return done[-1]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(newton, "_climb", killed)
-        with pytest.raises(Killed):
-            climbing(tmp_path / "killed", tables, **options)
+    with killed_after(3, monkeypatch):
+        climbing(tmp_path / "killed", tables, **options)
     assert summary(climbing(tmp_path / "killed", tables, **options))["newton"] == whole["newton"]
     assert_same(tmp_path / "killed", tmp_path / "whole")
 

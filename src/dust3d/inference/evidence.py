@@ -31,21 +31,23 @@ def lanczos(
     All vectors are kept and each new one is made orthogonal to them twice: without that
     large eigenvalues appear again and again.
     """
-    basis = [start / jnp.linalg.norm(start)]
+    steps = min(steps, start.size)
+    vector = start / jnp.linalg.norm(start)
+    basis = jnp.zeros((steps, start.size), start.dtype)
     diagonal, off = [], []
-    for _ in range(steps):
-        image = multiply(basis[-1])
-        diagonal.append(float(jnp.vdot(basis[-1], image)))
-        known = jnp.stack(basis)
+    for step in range(steps):
+        basis = basis.at[step].set(vector)
+        image = multiply(vector)
+        diagonal.append(float(jnp.vdot(vector, image)))
         for _ in range(2):
-            image = image - (known @ image) @ known
+            image = image - (basis @ image) @ basis
         length = float(jnp.linalg.norm(image))
         # the space is exhausted: nothing but rounding is left
         rounding = 10 * float(jnp.finfo(start.dtype).eps) * max(abs(d) for d in diagonal)
-        if length <= rounding or len(basis) == start.size:
+        if length <= rounding:
             break
         off.append(length)
-        basis.append(image / length)
+        vector = image / length
     return np.asarray(diagonal), np.asarray(off[: len(diagonal) - 1])
 
 

@@ -324,8 +324,7 @@ class Feed:
         newton, stars = self.settings.optimiser.newton, len(self.train)
         # streamed stars have no dense metric
         dense = is_dense(newton, self._parameters, stars) and self.budget.stream is not True
-        iterative = self.settings.climbs and not dense
-        return iterative and newton.exact and self.settings.ray_method == "production"
+        return self.settings.climbs and not dense and self.settings.ends_exactly
 
     def _size_of(self, order: tuple[int, ...] | None) -> int:
         """Numbers that are fitted at an order."""

@@ -137,17 +137,13 @@ class Climb:
         xi, near = self._place(xi), None
         if self._ascent is None or self._ascent.stage == 0:
             xi, near = self._by_products(0, Products(target, self._batches(), xi), xi, back)
-        if self._ends_exactly:
+        if self._settings.ends_exactly:
             logger.info("%s: the last steps by exact rays", self._settings.name)
             gradient = Products(target, self._feed.exact(self._nodes, _EXACT_BATCH), xi)
             # what the metric's rays take to be soft, for their errors, would shorten these steps
             metric = Products(target, self._feed.finest(), xi)
             xi, _ = self._by_products(1, metric, xi, back, gradient=gradient, near=near)
         return back(xi)
-
-    @property
-    def _ends_exactly(self) -> bool:
-        return self._newton.exact and self._settings.ray_method == "production"
 
     def _by_products(
         self, stage: int, metric: Products, xi: Xi, back: Callable[[Xi], Xi], **options: Any
@@ -167,7 +163,7 @@ class Climb:
             memory=self._memory(stage),
             **options,
         )
-        last = stage == 1 or not self._ends_exactly
+        last = stage == 1 or not self._settings.ends_exactly
         tolerance = self._tolerance if last else _NEAR * self._tolerance
         return self._polish(stage, problem, xi, back, tolerance), problem.near
 

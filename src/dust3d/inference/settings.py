@@ -93,6 +93,11 @@ class FitSettings:
         return follows and self.fourier is not None
 
     @property
+    def ends_exactly(self) -> bool:
+        """Whether Newton's last steps by products go to the maximum of exact rays."""
+        return self.optimiser.newton.exact and self.ray_method == "production"
+
+    @property
     def dtype(self) -> Any:
         """Precision of the workhorse."""
         return jnp.dtype(self.optimiser.precision)

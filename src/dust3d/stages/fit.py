@@ -147,7 +147,9 @@ def _tables(
 def _run_adam(job: Job, start: str | Path | None) -> tuple[Fit, Result]:
     settings = job.settings
     target = target_for(settings, len(job.train.class_names), job.seed, settings.dtype)
-    first = warm_start(job, target, start) if start is not None else None
+    first = None
+    if start is not None:
+        first = warm_start(settings, job.train.class_names, target, start)
     recipe = AdamRecipe(
         settings, job.train, job.heldout, job.seed, target, first, job.budget, job.scratch
     )

@@ -12,6 +12,7 @@ from dust3d.fields.mean import ConstantMean
 from dust3d.fields.sum import SumField
 from dust3d.inference.original import Coefficients
 from dust3d.inference.prior import FourierPrior, Xi
+from dust3d.inference.settings import FitSettings
 from dust3d.inference.target import Target
 from dust3d.io.fields import load_field
 from dust3d.io.reports import read_likelihood
@@ -45,8 +46,17 @@ def coefficients(job: Job, path: str | Path) -> tuple[Coefficients, tuple[int, .
     return {k: v.astype(job.settings.dtype) for k, v in cast.items()}, series.order
 
 
-def warm_start(job: Job, target: Target, path: str | Path) -> Xi:
-    """Whitened parameters of the fit below, at this fit's order.
+def warm_start(
+    settings: FitSettings, class_names: tuple[str, ...], target: Target, path: str | Path
+) -> Xi:
+    """Whitened parameters of a Fourier fit of this order or a lower one, at this fit's order.
+
+    Parameters
+    ----------
+    settings, class_names, target
+        Of the fit that begins there.
+    path
+        `field.h5` of the other; `fit.json` lies beside it.
 
     Raises
     ------
@@ -57,10 +67,10 @@ def warm_start(job: Job, target: Target, path: str | Path) -> Xi:
     xi = target.start(jax.random.key(0))
     prior = target.prior.parts["varying"]
     assert isinstance(prior, FourierPrior)
-    assert job.settings.fourier is not None
-    raised = change_order(series, job.settings.order, job.settings.fourier.ball)
+    assert settings.fourier is not None
+    raised = change_order(series, settings.order, settings.fourier.ball)
     xi["field"]["varying"] = prior.whiten(raised)
     xi["field"]["mean"] = target.prior.parts["mean"].whiten(mean)
     summary = read_likelihood(Path(path).with_name("fit.json"))
-    xi["likelihood"] = target.likelihood.whiten(summary, job.train.class_names)
-    return jax.tree.map(lambda a: jnp.asarray(a, job.settings.dtype), xi)
+    xi["likelihood"] = target.likelihood.whiten(summary, class_names)
+    return jax.tree.map(lambda a: jnp.asarray(a, settings.dtype), xi)
