@@ -21,6 +21,7 @@ MAP_FORMAT = "dust3d-map"
 FIELD_FORMAT = "dust3d-field"
 HISTORY_FORMAT = "dust3d-history"
 CHECKPOINT_FORMAT = "dust3d-checkpoint"
+SAMPLES_FORMAT = "dust3d-samples"
 RAYS_FORMAT = "dust3d-rays"
 FORMAT_VERSION = 1
 

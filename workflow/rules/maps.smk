@@ -27,6 +27,7 @@ rule fit_map:
     input:
         field=f"{RESULTS}/fits/{{fit}}/field.h5",
         train=f"{RESULTS}/stars/train.h5",
+        samples=samples_of,
     output:
         f"{RESULTS}/maps/{{fit}}.zarr/zarr.json",
     log:

@@ -8,6 +8,7 @@ with job(snakemake.log[0]):
     maps.fit_map(
         fit=snakemake.input.field,
         train=snakemake.input.train,
+        samples=snakemake.input.samples or None,
         output=dirname(snakemake.output[0]),
         **snakemake.params,
     )

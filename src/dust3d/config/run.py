@@ -13,6 +13,7 @@ from dust3d.config.mock import FourierTruth, Mock
 from dust3d.config.model import Fits, Likelihood, Prior, Rays, order_name
 from dust3d.config.optimiser import Optimiser, Original
 from dust3d.config.output import Map, Plots, Scores
+from dust3d.config.posterior import Posterior
 from dust3d.config.text import read
 from dust3d.config.tree import keys_at, nearest, section_at
 from dust3d.errors import ConfigError
@@ -45,6 +46,11 @@ class Config(Section):
     )
     rays: Rays = Field(default=Rays(), description="From density to extinction.")
     optimiser: Optimiser = Field(default=Optimiser(), description="How the maximum is found.")
+    posterior: Posterior | None = Field(
+        default=None,
+        description="Samples of the posterior, for uncertainties in maps, queries and scores; "
+        "none: the maximum alone.",
+    )
     map: Map = Field(description="The grid of the maps.")
     scores: Scores = Field(default=Scores(), description="How fits are judged.")
     plots: Plots = Field(default=Plots(), description="Figures.")
@@ -201,6 +207,21 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _samples_are_around_a_maximum(self):
+        if self.posterior is not None:
+            if isinstance(self.optimiser.method, Original):
+                raise ValueError(
+                    "posterior: optimiser.method of kind original ends at no maximum of the "
+                    "posterior to sample around; use kind: adam, or leave posterior out"
+                )
+            if self.optimiser.newton.max_steps == 0:
+                raise ValueError(
+                    "posterior: optimiser.newton.max_steps = 0 leaves fits short of the maximum "
+                    "to sample around; raise it, or leave posterior out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _films_have_pictures(self):
         if self.plots.animation and self.optimiser.snapshots < 2:
             raise ValueError(
@@ -218,6 +239,17 @@ class Config(Section):
         """Names of all fits: `fourier-10x10x2`, `mlp-64x64`, ..."""
         fourier = [f"fourier-{order_name(o)}" for o in self.fits.fourier.orders]
         return fourier + [f"mlp-{order_name(w)}" for w in self.fits.mlp.layers]
+
+    def sampled_fits(self) -> list[str]:
+        """Names of the fits whose posterior is sampled: the Fourier series."""
+        if self.posterior is None:
+            return []
+        return [name for name in self.fit_names() if name.startswith("fourier-")]
+
+    def sample_parts(self) -> list[int]:
+        """Numbers of the jobs that share the samples of one fit."""
+        assert self.posterior is not None
+        return list(range(math.ceil(self.posterior.samples / self.posterior.per_job)))
 
     def settings(self, *keys: str) -> dict[str, Any]:
         """The named top-level sections as plain JSON-able values, for a rule's `params:`."""

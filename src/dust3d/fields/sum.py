@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Array, Float
 
 from dust3d.fields.base import Field, register_field
+from dust3d.fields.fourier import AmplitudePhaseField
 from dust3d.transforms.nonuniform import Evaluator
 
 
@@ -39,3 +40,10 @@ class SumField(Field):
     def on_grid(self, axes: Sequence[Float[Array, " _"]]) -> Float[Array, "..."]:
         """ln rho on the grid spanned by coordinate arrays [kpc]."""
         return sum((part.on_grid(axes) for part in self.parts[1:]), self.parts[0].on_grid(axes))
+
+
+def in_cosines(field: Field) -> Field:
+    """The same field, amplitudes and phases of its series as cosines and sines."""
+    if isinstance(field, SumField):
+        return SumField(in_cosines(part) for part in field.parts)
+    return field.to_cos_sin() if isinstance(field, AmplitudePhaseField) else field

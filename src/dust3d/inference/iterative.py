@@ -143,19 +143,43 @@ class IterativeProblem:
 
     def preconditioner(self, flat: Float[Array, " p"]) -> TwoLevel:
         """An approximate inverse of the metric at a place."""
-        target, xi = self._metric.target, self._metric.unravel(flat)
-        rows = np.arange(len(self._sample))
-        stars = jax.tree.map(lambda a: a[0], stars_of(self._sample, rows[None], flat.dtype))
-        profiles = profiles_of(
-            target,
-            xi,
-            self._sample.positions,
-            stars,
-            nodes=self._nodes,
-            share=self._metric.batches.number / len(self._sample),
+        sample, seed = self._sample, self._seed
+        return sampled_preconditioner(
+            self._metric, flat, sample, nodes=self._nodes, block=self._block, seed=seed
         )
-        generator = generator_for(self._seed, "rays of wave packets")
-        return two_level(target, xi, profiles, generator, most=self._block)
+
+
+def sampled_preconditioner(
+    products: Products,
+    flat: Float[Array, " p"],
+    sample: Observations,
+    *,
+    nodes: int,
+    block: int,
+    seed: int,
+) -> TwoLevel:
+    """An approximate inverse of a metric at a place, made from some of its stars.
+
+    Parameters
+    ----------
+    products, flat
+        The metric, and the place.
+    sample
+        Random stars that stand for all.
+    nodes
+        Nodes on their rays.
+    block
+        Parameters of its dense block, at most.
+    seed
+        The run's seed.
+    """
+    target, xi = products.target, products.unravel(flat)
+    rows = np.arange(len(sample))
+    stars = jax.tree.map(lambda a: a[0], stars_of(sample, rows[None], flat.dtype))
+    share = products.batches.number / len(sample)
+    profiles = profiles_of(target, xi, sample.positions, stars, nodes=nodes, share=share)
+    generator = generator_for(seed, "rays of wave packets")
+    return two_level(target, xi, profiles, generator, most=block)
 
 
 def sample_size(parameters: int, block: int) -> int:

@@ -18,7 +18,7 @@ from dust3d.conventions import FIELD_FORMAT
 from dust3d.errors import ProductError
 from dust3d.fields.base import Field
 from dust3d.fields.known import registered_fields
-from dust3d.io.hdf5 import group_in, reading, write_attrs, writing
+from dust3d.io.hdf5 import group_in, read_attrs, reading, tuples, write_attrs, writing
 
 _LARGEST = 1e6
 """No amplitude of ln rho, no length [kpc] and no wave number [1 / kpc] is larger."""
@@ -49,10 +49,6 @@ def _write(group: h5py.Group, field: Field) -> None:
             group.attrs[item.name] = json.dumps(value)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
-
-
 def _read_item(item: Any, path: Path) -> Any:
     if not isinstance(item, h5py.Group):
         return np.asarray(item)
@@ -74,7 +70,7 @@ def _read(group: h5py.Group, path: Path) -> Field:
         if item.name in group:
             values[item.name] = _read_item(group[item.name], path)
         elif item.name in group.attrs:
-            values[item.name] = _tuples(json.loads(str(group.attrs[item.name])))
+            values[item.name] = tuples(json.loads(str(group.attrs[item.name])))
     _check_order(path, values)
     try:
         return cls(**values)
@@ -122,7 +118,7 @@ def load_field(path: str | Path) -> tuple[Field, dict[str, Any]]:
     path = Path(path)
     with reading(path, FIELD_FORMAT) as file:
         field = _read(group_in(file, "field"), path)
-        attrs = {key: _plain(value) for key, value in file.attrs.items()}
+        attrs = read_attrs(file)
     for leaf in jax.tree.leaves(field):
         values = np.asarray(leaf)
         if values.dtype.kind not in "fiu" or not np.all(np.isfinite(values)):
@@ -130,9 +126,3 @@ def load_field(path: str | Path) -> tuple[Field, dict[str, Any]]:
         if np.any(np.abs(values) > _LARGEST):
             raise ProductError(f"{path}: the field has values beyond {_LARGEST:g}; fit it again")
     return field, attrs
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in "[{":
-        return _tuples(json.loads(value)) if value[0] == "[" else json.loads(value)
-    return value.item() if isinstance(value, np.generic) else value

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from dust3d.conventions import FORMAT_VERSION
 from dust3d.errors import ProductError
@@ -125,6 +126,22 @@ def write_attrs(group: h5py.Group, attrs: dict[str, Any]) -> None:
             continue
         plain = isinstance(value, str | int | float | bool)
         group.attrs[key] = value if plain else json.dumps(value, sort_keys=True)
+
+
+def read_attrs(group: h5py.Group) -> dict[str, Any]:
+    """Attributes as `write_attrs` was given them, lists as tuples."""
+    return {str(key): _plain(value) for key, value in group.attrs.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in "[{":
+        return tuples(json.loads(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def tuples(value: Any) -> Any:
+    """Lists as tuples, also inside of lists."""
+    return tuple(tuples(v) for v in value) if isinstance(value, list) else value
 
 
 def group_in(parent: h5py.Group, name: str) -> h5py.Group:

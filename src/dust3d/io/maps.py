@@ -30,6 +30,13 @@ _UNITS = {
     **dict.fromkeys(AXES, POSITION_UNIT),
 }
 VARIABLES = ("density", "ln_density", "extinction")
+_OF_A_POSTERIOR = {
+    "density_std": DENSITY_UNIT,
+    "extinction_std": EXTINCTION_UNIT,
+    "ln_density_std": "1",
+    "ln_density_std_resolved": "1",
+    "info": "1",
+}
 _CHECKED = ("half_widths_kpc", "order", "band", "frame", "units", "estimator", "provenance", "seed")
 
 
@@ -110,13 +117,14 @@ def _check(path: Path, store: xr.Dataset) -> None:
     half_widths = store.attrs.get("half_widths_kpc")
     if not (isinstance(half_widths, list | tuple) and len(half_widths) in (2, 3)):
         raise ProductError(f"{path}: does not say how large its box is; make it again")
-    for name, unit in _UNITS.items():
+    further = {name: unit for name, unit in _OF_A_POSTERIOR.items() if name in store.variables}
+    for name, unit in (_UNITS | further).items():
         if store[name].attrs.get("units") != unit:
             raise ProductError(
                 f"{path}: {name} is in {store[name].attrs.get('units')!r}, where a map has "
                 f"{unit!r}; make it again"
             )
-        dims = AXES if name in VARIABLES else (name,)
+        dims = (name,) if name in AXES else AXES
         if store[name].dims != dims:
             raise ProductError(f"{path}: {name} has other axes than {dims}; make it again")
 
@@ -131,8 +139,8 @@ def _check_cells(path: Path, loaded: xr.Dataset) -> None:
                 f"{path}: the coordinates {name} are not the centres of cells of a box of half-"
                 f"width {half} kpc; make the map again"
             )
-    for name in VARIABLES:
-        if not np.isfinite(loaded[name].values).all():
+    for name in (*VARIABLES, *_OF_A_POSTERIOR):
+        if name in loaded.variables and not np.isfinite(loaded[name].values).all():
             raise ProductError(f"{path}: {name} has values that are not finite; make it again")
 
 

@@ -18,10 +18,23 @@ from dust3d.conventions import (
     POSITION_UNIT,
 )
 from dust3d.fields.base import Field
+from dust3d.io.samples import Samples
 from dust3d.observations import Observations
 from dust3d.rays.gridded import GriddedField, grid_for_field
 from dust3d.rays.pyramids import cell_extinctions, is_cheap_on_grids
 from dust3d.transforms.grid import cell_centres
+
+_MEANING = {
+    "density": (DENSITY_UNIT, "dust density dA/ds"),
+    "ln_density": ("1", "ln of density / (mag / kpc)"),
+    "extinction": (EXTINCTION_UNIT, "extinction from the Sun"),
+    "density_std": (DENSITY_UNIT, "standard deviation of density, from the fit's modes"),
+    "extinction_std": (EXTINCTION_UNIT, "standard deviation of extinction"),
+    "ln_density_std": ("1", "standard deviation of ln density, modes beyond the order included"),
+    "ln_density_std_resolved": ("1", "standard deviation of ln density, from the fit's modes"),
+    "info": ("1", "1 - posterior / prior variance of ln density, from the fit's modes"),
+    "n_stars": ("1", "stars of the fit in the cell"),
+}
 
 
 def _variable(values: np.ndarray, unit: str, name: str, dims: Sequence[str]) -> xr.Variable:
@@ -40,12 +53,56 @@ def _extinction(
     return gridded.extinctions(mesh).reshape(cells)
 
 
+def _on_cells(
+    field: Field, half_widths: Sequence[float], axes: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Quantities of one field at the centres of all cells."""
+    ln_density = np.asarray(field.on_grid([jnp.asarray(axis) for axis in axes]))
+    extinction = _extinction(field, half_widths, axes)
+    return {"density": np.exp(ln_density), "ln_density": ln_density, "extinction": extinction}
+
+
+def _spread(samples: Samples, half_widths: Sequence[float], axes: Sequence[np.ndarray]):
+    """Mean and standard deviation over samples of each quantity, one sample in memory at a time."""
+    mean: dict[str, np.ndarray] = {}
+    square: dict[str, np.ndarray] = {}
+    for i, field in enumerate(samples.fields, 1):
+        for name, values in _on_cells(field, half_widths, axes).items():
+            values = values.astype(np.float64)
+            # Welford (1962)
+            before = mean.setdefault(name, np.zeros(values.shape))
+            change = values - before
+            before += change / i
+            square.setdefault(name, np.zeros(values.shape))
+            square[name] += change * (values - before)
+    n = max(1, len(samples) - 1)
+    return mean, {name: np.sqrt(values / n) for name, values in square.items()}
+
+
+def _uncertainties(
+    samples: Samples, std: dict[str, np.ndarray], axes: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Variables of a map that only a posterior has."""
+    prior = samples.prior
+    z = axes[2] if len(axes) == 3 else np.zeros(1)
+    before = np.interp(z, prior.z_kpc, prior.resolved).reshape((1,) * (len(axes) - 1) + (-1,))
+    after = std["ln_density"] ** 2
+    return {
+        "density_std": std["density"],
+        "extinction_std": std["extinction"],
+        "ln_density_std": np.sqrt(after + prior.beyond),
+        "ln_density_std_resolved": std["ln_density"],
+        "info": 1 - after / before,
+    }
+
+
 def grid_map(
     field: Field,
     half_widths: Sequence[float],
     cells: Sequence[int],
     attrs: dict[str, Any],
     stars: Observations | None = None,
+    samples: Samples | None = None,
 ) -> xr.Dataset:
     """Density, its logarithm and the extinction from the Sun at the centres of equal cells.
 
@@ -59,25 +116,27 @@ def grid_map(
         Further attributes of the map.
     stars
         Stars to count in the cells, as `n_stars`.
+    samples
+        Of the field's posterior: values are then means over them, and standard deviations and
+        `info` stand beside.
     """
     axes = [cell_centres(h, n) for h, n in zip(half_widths, cells, strict=True)]
-    ln_density = np.asarray(field.on_grid([jnp.asarray(axis) for axis in axes]))
-    extinction = _extinction(field, half_widths, axes)
-    counts = None
+    if samples is None:
+        values = _on_cells(field, half_widths, axes)
+    else:
+        values, std = _spread(samples, half_widths, axes)
+        values |= _uncertainties(samples, std, axes)
+        attrs = attrs | {
+            "estimator": f"mean of {len(samples)} samples of the posterior",
+            "samples": len(samples),
+        }
     if stars is not None:
         edges = [np.linspace(-h, h, n + 1) for h, n in zip(half_widths, cells, strict=True)]
-        counts = np.histogramdd(stars.positions, edges)[0].astype(np.int32)
+        values["n_stars"] = np.histogramdd(stars.positions, edges)[0].astype(np.int32)
     if len(axes) == 2:
         axes.append(np.zeros(1))
-        ln_density, extinction = ln_density[..., None], extinction[..., None]
-        counts = counts[..., None] if counts is not None else None
-    variables = {
-        "density": _variable(np.exp(ln_density), DENSITY_UNIT, "dust density dA/ds", AXES),
-        "ln_density": _variable(ln_density, "1", "ln of density / (mag / kpc)", AXES),
-        "extinction": _variable(extinction, EXTINCTION_UNIT, "extinction from the Sun", AXES),
-    }
-    if counts is not None:
-        variables["n_stars"] = _variable(counts, "1", "stars of the fit in the cell", AXES)
+        values = {name: array[..., None] for name, array in values.items()}
+    variables = {name: _variable(array, *_MEANING[name], AXES) for name, array in values.items()}
     coords = {
         name: _variable(axis, POSITION_UNIT, f"heliocentric Galactic {name}, cell centre", (name,))
         for name, axis in zip(AXES, axes, strict=True)

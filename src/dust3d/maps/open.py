@@ -7,6 +7,7 @@ m.extinction(SkyCoord(l=90 * u.deg, b=0 * u.deg, distance=0.4 * u.kpc, frame="ga
 ```
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,21 @@ from dust3d.conventions import AXES, DENSITY_UNIT, EXTINCTION_UNIT
 from dust3d.coords import cartesian_kpc
 from dust3d.errors import Dust3dError, ProductError
 from dust3d.fields.base import Field
+from dust3d.fields.sum import in_cosines
 from dust3d.io.fields import load_field
 from dust3d.io.hdf5 import looks_like_hdf5
 from dust3d.io.maps import read_map
+from dust3d.io.samples import SAMPLES_FILE, Samples, load_samples
 from dust3d.progress import logger
+from dust3d.provenance import file_digest
 from dust3d.rays.converged import converged_extinctions
 from dust3d.rays.nodes import density_at
 from dust3d.rays.settle import Settled
 
 _QUANTITIES = {"extinction": EXTINCTION_UNIT, "density": DENSITY_UNIT}
 _MODES = ("mean", "median", "std", "samples", "random_sample", "percentile")
+Reader = Callable[[np.ndarray, str], np.ndarray]
+"""From positions [kpc] inside the box, and the name of a quantity, to its values."""
 _WHAT_TO_GIVE = "give a fit's or a truth's folder, its field.h5, or a map's .zarr"
 _TOLERANCE_MAG = 1e-5
 _MOST_NODES = 1 << 13
@@ -51,14 +57,75 @@ class DustMap:
     def __init__(self, half_widths: tuple[float, ...], attrs: dict[str, Any]):
         self.half_widths, self.attrs = half_widths, attrs
 
-    def _density(self, positions: np.ndarray) -> np.ndarray:
+    def _values(self, positions: np.ndarray, quantity: str) -> np.ndarray:
+        """The map's estimate at positions [kpc] inside the box."""
         raise NotImplementedError
 
-    def _extinction(self, positions: np.ndarray) -> np.ndarray:
+    def _std(self, positions: np.ndarray, quantity: str) -> np.ndarray:
+        """Standard deviation there."""
+        raise Dust3dError(self._no_posterior("std"))
+
+    def _all_samples(
+        self, positions: np.ndarray, quantity: str, chosen: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """All samples there, or chosen ones: shape (positions, samples)."""
         raise NotImplementedError
+
+    @property
+    def number_of_samples(self) -> int:
+        """Samples of the posterior that the map has."""
+        return 0
+
+    def _no_posterior(self, mode: str) -> str:
+        return (
+            f"mode {mode!r} needs a posterior, and this map has none (its estimator is "
+            f"{self.attrs.get('estimator', 'not stated')!r}); use mode='mean', or make the run "
+            "with a section `posterior` in its configuration"
+        )
+
+    def _reader(
+        self, mode: str, pct: float | Sequence[float] | None, seed: int | None
+    ) -> tuple[Reader, tuple[int, ...]]:
+        """What answers at positions, and the further axes of its answers."""
+        if mode not in _MODES:
+            raise Dust3dError(f"mode {mode!r} is unknown; use one of {', '.join(_MODES)}")
+        if (pct is not None) != (mode == "percentile"):
+            raise Dust3dError("`pct` goes with mode='percentile', and that mode needs it")
+        if mode == "mean":
+            return self._values, ()
+        if mode == "std":
+            return self._std, ()
+        number = self.number_of_samples
+        if not number:
+            raise Dust3dError(self._no_posterior(mode))
+        if mode == "samples":
+            return self._all_samples, (number,)
+        if mode == "random_sample":
+            chosen = int(np.random.default_rng(seed).integers(number))
+            return lambda p, q: self._all_samples(p, q, [chosen])[:, 0], ()
+        wanted = np.asarray(50.0 if pct is None else pct, dtype=np.float64)
+        lowest = 100 / (number + 1)
+        if wanted.ndim > 1 or not np.all((wanted >= lowest) & (wanted <= 100 - lowest)):
+            raise Dust3dError(
+                f"pct = {pct}: {number} samples support percentiles from {lowest:.3g} to "
+                f"{100 - lowest:.4g}; ask for one of these, or draw more (posterior.samples)"
+            )
+
+        def percentiles(positions: np.ndarray, quantity: str) -> np.ndarray:
+            found = self._all_samples(positions, quantity)
+            # the i-th of n values is at i / (n + 1)
+            return np.percentile(found, wanted, axis=1, method="weibull").T
+
+        return percentiles, wanted.shape
 
     def query(
-        self, coords: SkyCoord, *, quantity: str = "extinction", mode: str = "mean"
+        self,
+        coords: SkyCoord,
+        *,
+        quantity: str = "extinction",
+        mode: str = "mean",
+        pct: float | Sequence[float] | None = None,
+        seed: int | None = None,
     ) -> u.Quantity:
         """A quantity at coordinates with distances.
 
@@ -69,39 +136,40 @@ class DustMap:
         quantity
             `extinction`, from the Sun to there [mag, A_V], or `density` [mag / kpc].
         mode
-            `mean`: the map's estimate (`attrs["estimator"]` says which).
+            `mean`: the map's estimate (`attrs["estimator"]` says which). With a posterior also
+            `std`, `median`, `percentile`, `samples` (further axis: samples) and `random_sample`,
+            one of them, the same at all coordinates. The spread is that of the fit's own modes:
+            structure finer than its order is not in it.
+        pct
+            Percentiles of `percentile`: one, or a list, which makes a further axis.
+        seed
+            Chooses the random sample.
 
         Returns
         -------
-        Of the shape of the coordinates; NaN outside the box.
+        Of the shape of the coordinates, and the further axis last; NaN outside the box.
 
         Raises
         ------
         UnitsError
             If the coordinates have no distance with a unit.
         Dust3dError
-            If the quantity or the mode is not known.
+            If the quantity or the mode is not known, there is no posterior, or it has too few
+            samples for a percentile.
         """
         if quantity not in _QUANTITIES:
             raise Dust3dError(f"quantity {quantity!r} is unknown; use {' or '.join(_QUANTITIES)}")
-        if mode not in _MODES:
-            raise Dust3dError(f"mode {mode!r} is unknown; use mode='mean'")
-        if mode != "mean":
-            raise Dust3dError(
-                f"mode {mode!r} needs a posterior, and this map has none (its estimator is "
-                f"{self.attrs.get('estimator', 'not stated')!r}); use mode='mean'"
-            )
+        read, further = self._reader(mode, pct, seed)
         xyz = cartesian_kpc(coords)
         ndim = len(self.half_widths)
         flat = xyz.reshape(-1, 3)
         inside = (np.abs(flat[:, :ndim]) <= np.asarray(self.half_widths)).all(axis=1)
         if ndim == 2:
             inside &= np.abs(flat[:, 2]) <= 1e-3 * np.linalg.norm(flat, axis=1)
-        values = np.full(len(flat), np.nan)
+        values = np.full((len(flat), *further), np.nan)
         if inside.any():
-            function = self._extinction if quantity == "extinction" else self._density
-            values[inside] = function(flat[inside, :ndim])
-        return values.reshape(xyz.shape[:-1]) * u.Unit(_QUANTITIES[quantity])
+            values[inside] = read(flat[inside, :ndim], quantity)
+        return values.reshape(xyz.shape[:-1] + further) * u.Unit(_QUANTITIES[quantity])
 
     def extinction(self, coords: SkyCoord) -> u.Quantity:
         """Extinction from the Sun to coordinates with distances [mag, A_V]."""
@@ -113,25 +181,76 @@ class DustMap:
 
 
 class FieldMap(DustMap):
-    """A map that is a field: exact at every position."""
+    """A map that is a field: exact at every position; or many, the samples of a posterior.
 
-    def __init__(self, field: Field, half_widths: tuple[float, ...], attrs: dict[str, Any]):
+    Parameters
+    ----------
+    field
+        The field that a fit ended with.
+    half_widths, attrs
+        As of `DustMap`.
+    samples
+        Of the posterior around it; `mean` is then the mean over them.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        half_widths: tuple[float, ...],
+        attrs: dict[str, Any],
+        samples: Samples | None = None,
+    ):
+        if samples is not None:
+            estimator = f"mean of {len(samples)} samples of the posterior"
+            attrs = attrs | {"estimator": estimator, "samples": len(samples)}
         super().__init__(half_widths, attrs)
-        self.field = field
+        self.field, self.samples = field, samples
 
-    def _density(self, positions: np.ndarray) -> np.ndarray:
-        return density_at(self.field, positions)
+    @property
+    def number_of_samples(self) -> int:
+        """Samples of the posterior."""
+        return 0 if self.samples is None else len(self.samples)
 
-    def _extinction(self, positions: np.ndarray) -> np.ndarray:
-        """To a hundredth of a millimagnitude; coordinates in one direction share the work."""
-        return converged_extinctions(
-            self.field,
-            positions,
-            _TOLERANCE_MAG,
-            batch=_BATCH,
-            most_nodes=_MOST_NODES,
-            report=_warn_of_moving,
-        )
+    def _values(self, positions: np.ndarray, quantity: str) -> np.ndarray:
+        if self.samples is None:
+            return _of_field(self.field, positions, quantity)
+        mean = np.zeros(len(positions))
+        for field in self.samples.fields:
+            mean += _of_field(field, positions, quantity) / len(self.samples)
+        return mean
+
+    def _std(self, positions: np.ndarray, quantity: str) -> np.ndarray:
+        if self.samples is None:
+            return super()._std(positions, quantity)
+        mean, square = np.zeros(len(positions)), np.zeros(len(positions))
+        for i, field in enumerate(self.samples.fields, 1):
+            values = _of_field(field, positions, quantity)
+            change = values - mean
+            mean += change / i
+            square += change * (values - mean)
+        return np.sqrt(square / max(1, len(self.samples) - 1))
+
+    def _all_samples(
+        self, positions: np.ndarray, quantity: str, chosen: Sequence[int] | None = None
+    ) -> np.ndarray:
+        assert self.samples is not None
+        fields = self.samples.fields
+        some = fields if chosen is None else [fields[i] for i in chosen]
+        return np.stack([_of_field(field, positions, quantity) for field in some], axis=1)
+
+
+def _of_field(field: Field, positions: np.ndarray, quantity: str) -> np.ndarray:
+    """Densities; or extinctions to a hundredth of a millimagnitude, those of a ray together."""
+    if quantity == "density":
+        return density_at(field, positions)
+    return converged_extinctions(
+        field,
+        positions,
+        _TOLERANCE_MAG,
+        batch=_BATCH,
+        most_nodes=_MOST_NODES,
+        report=_warn_of_moving,
+    )
 
 
 def _warn_of_moving(_: int, settled: Settled) -> None:
@@ -159,28 +278,49 @@ class GridMap(DustMap):
         cells = tuple(dataset.sizes[name] for name in axes)
         self._first = np.array([dataset[name].values[0] for name in axes])
         self._step = 2 * np.array(half_widths) / cells
-        self._values = dataset["density"].values.reshape(cells)
         mesh = np.meshgrid(*(dataset[name].values for name in axes), indexing="ij", sparse=True)
         distance = np.sqrt(sum(axis**2 for axis in mesh))
-        extinction = dataset["extinction"].values.reshape(cells)
-        # in a cell centred on the Sun, the mean over no ray is the density there
-        self._means = np.divide(
-            extinction, distance, out=self._values.astype(np.float64), where=distance > 0
-        )
+        self._grids: dict[str, np.ndarray] = {}
+        for ending in ("", "_std"):
+            if f"density{ending}" not in dataset or f"extinction{ending}" not in dataset:
+                continue
+            density = dataset[f"density{ending}"].values.reshape(cells).astype(np.float64)
+            extinction = dataset[f"extinction{ending}"].values.reshape(cells)
+            self._grids[f"density{ending}"] = density
+            # in a cell centred on the Sun, the mean over no ray is the density there
+            self._grids[f"extinction{ending}"] = np.divide(
+                extinction, distance, out=density.copy(), where=distance > 0
+            )
 
-    def _read(self, values: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    def _read(self, positions: np.ndarray, name: str) -> np.ndarray:
         cell = (positions - self._first) / self._step
-        return ndimage.map_coordinates(values, cell.T, order=1, mode="nearest")
+        found = ndimage.map_coordinates(self._grids[name], cell.T, order=1, mode="nearest")
+        return found * np.linalg.norm(positions, axis=1) if "extinction" in name else found
 
-    def _density(self, positions: np.ndarray) -> np.ndarray:
-        return self._read(self._values, positions)
+    def _values(self, positions: np.ndarray, quantity: str) -> np.ndarray:
+        return self._read(positions, quantity)
 
-    def _extinction(self, positions: np.ndarray) -> np.ndarray:
-        return self._read(self._means, positions) * np.linalg.norm(positions, axis=1)
+    def _std(self, positions: np.ndarray, quantity: str) -> np.ndarray:
+        if f"{quantity}_std" not in self._grids:
+            return super()._std(positions, quantity)
+        return self._read(positions, f"{quantity}_std")
+
+    def _no_posterior(self, mode: str) -> str:
+        if "density_std" in self._grids:
+            return f"mode {mode!r} needs samples, and a map's grid has none; open the fit's folder"
+        return super()._no_posterior(mode)
 
 
-def open_map(path: str | Path) -> DustMap:
+def open_map(path: str | Path, *, samples: bool = True) -> DustMap:
     """Open a fit's folder, a truth's folder, their `field.h5`, or a map's zarr store.
+
+    Parameters
+    ----------
+    path
+        What to open.
+    samples
+        Whether the samples of a fit's posterior are taken along where they are; without them
+        answers are those of the maximum, and come sooner.
 
     Raises
     ------
@@ -203,7 +343,25 @@ def open_map(path: str | Path) -> DustMap:
         raise ProductError(f"{path}: not an HDF5 file; {_WHAT_TO_GIVE}")
     field, attrs = load_field(field_file)
     _check_box(field_file, attrs)
-    return FieldMap(field, tuple(attrs["half_widths_kpc"]), attrs)
+    found = _samples_beside(field_file, field) if samples else None
+    return FieldMap(field, tuple(attrs["half_widths_kpc"]), attrs, found)
+
+
+def _samples_beside(field_file: Path, field: Field) -> Samples | None:
+    """The samples around a fit, if there are any: not those around an earlier one."""
+    path = field_file.with_name(SAMPLES_FILE)
+    if not path.is_file():
+        return None
+    samples = load_samples(path, in_cosines(field))
+    if samples.of_fit != file_digest(field_file):
+        logger.warning(
+            "%s: samples around another fit than %s, not used; run again with `posterior`, or "
+            "delete them",
+            path,
+            field_file.name,
+        )
+        return None
+    return samples
 
 
 def _nothing_here(folder: Path) -> str:

@@ -6,13 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dust3d import processes, runtime
 from dust3d.config.optimiser import Original
 from dust3d.determinism import set_deterministic
 from dust3d.files import scratch_folder
-from dust3d.inference.accuracy import sample_rows
 from dust3d.inference.build import target_for
 from dust3d.inference.cost import Cost, cost_of
 from dust3d.inference.feed import Scratch
@@ -22,9 +19,6 @@ from dust3d.inference.newton import taken
 from dust3d.inference.prior import size_of
 from dust3d.inference.recipes import AdamRecipe, OriginalRecipe
 from dust3d.inference.settings import FitSettings
-from dust3d.inference.sources import shuffled
-from dust3d.io.star_table import StarTable
-from dust3d.io.stars import class_names_of
 from dust3d.launch import launch
 from dust3d.provenance import digest_of, file_digest, provenance
 from dust3d.stages.fit_job import Job, Result
@@ -32,6 +26,7 @@ from dust3d.stages.fit_maximum import finish
 from dust3d.stages.fit_products import write
 from dust3d.stages.fit_resume import hooks, resume
 from dust3d.stages.fit_start import coefficients, warm_start
+from dust3d.stages.fit_tables import star_tables
 
 
 def run(
@@ -102,7 +97,7 @@ def run(
         origin = provenance(settings=settings, source=source, seed=seed)
         origin["device"] = runtime.device_name()
         aside = stack.enter_context(scratch_folder(folder, "attempt"))
-        stars, others = _tables(parsed, aside, train, heldout, seed)
+        stars, others = star_tables(parsed, aside, train, heldout, seed)
         stack.callback(stars.close)
         stack.callback(others.close)
         digest = digest_of(made_of)
@@ -124,24 +119,6 @@ def run(
             write(job, *_run_original(job, start))
         else:
             write(job, *_run_adam(job, start))
-
-
-def _tables(
-    settings: FitSettings, scratch: Path, train: str | Path, heldout: str | Path, seed: int
-) -> tuple[StarTable, StarTable]:
-    """Training and held-out stars, checked; those of training in the order of their batches."""
-    names, box = class_names_of([train, heldout]), settings.box.half_widths_kpc
-
-    def sample(n: int) -> np.ndarray:
-        return sample_rows(n, seed)
-
-    stars, others = scratch / "train.h5", scratch / "heldout.h5"
-    return (
-        StarTable(
-            train, box, names, scratch=stars, sample=sample, order=lambda n: shuffled(n, seed)
-        ),
-        StarTable(heldout, box, names, scratch=others, sample=sample),
-    )
 
 
 def _run_adam(job: Job, start: str | Path | None) -> tuple[Fit, Result]:

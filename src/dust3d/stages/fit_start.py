@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from dust3d.errors import ProductError
 from dust3d.fields.base import Field
-from dust3d.fields.fourier import AmplitudePhaseField, FourierField, change_order
+from dust3d.fields.fourier import FourierField, change_order
 from dust3d.fields.mean import ConstantMean
-from dust3d.fields.sum import SumField
+from dust3d.fields.sum import SumField, in_cosines
 from dust3d.inference.original import Coefficients
 from dust3d.inference.prior import FourierPrior, Xi
 from dust3d.inference.settings import FitSettings
@@ -19,14 +19,12 @@ from dust3d.io.reports import read_likelihood
 from dust3d.stages.fit_job import Job
 
 
-def _fourier_part(path: str | Path) -> tuple[FourierField, Field]:
+def fourier_part(path: str | Path) -> tuple[FourierField, Field]:
     """The series and the mean of a Fourier fit."""
     field, _ = load_field(path)
     if not isinstance(field, SumField) or len(field.parts) != 2:
         raise ProductError(f"{path}: not the field of a Fourier fit; fit it again")
-    series, mean = field.parts
-    if isinstance(series, AmplitudePhaseField):
-        series = series.to_cos_sin()
+    series, mean = (in_cosines(part) for part in field.parts)
     if not isinstance(series, FourierField):
         raise ProductError(f"{path}: not the field of a Fourier fit; fit it again")
     return series, mean
@@ -40,7 +38,7 @@ def coefficients(job: Job, path: str | Path) -> tuple[Coefficients, tuple[int, .
     ProductError
         If the field is damaged, or not that of a Fourier fit.
     """
-    series, mean = _fourier_part(path)
+    series, mean = fourier_part(path)
     assert isinstance(mean, ConstantMean)
     cast = {"cos": series.cos, "sin": series.sin, "mean": mean.ln_density}
     return {k: v.astype(job.settings.dtype) for k, v in cast.items()}, series.order
@@ -63,7 +61,7 @@ def warm_start(
     ProductError
         If the field or its summary is damaged, or not that of a Fourier fit.
     """
-    series, mean = _fourier_part(path)
+    series, mean = fourier_part(path)
     xi = target.start(jax.random.key(0))
     prior = target.prior.parts["varying"]
     assert isinstance(prior, FourierPrior)

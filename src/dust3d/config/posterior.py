@@ -1,0 +1,44 @@
+"""How well a fit is known: samples of its posterior."""
+
+from pydantic import Field
+
+from dust3d.config.base import Count, Positive, Section
+
+
+class Posterior(Section):
+    """Samples of the posterior of every Fourier fit, around its maximum.
+
+    Fields and the likelihood's parameters are sampled together, each sample from a random stream
+    of its own: more samples leave those that there are as they were.
+    """
+
+    samples: int = Field(
+        default=63,
+        ge=8,
+        le=4096,
+        description="Samples of each fit. So many support percentiles from 100 / (n + 1) to "
+        "100 n / (n + 1).",
+    )
+    per_job: Count = Field(
+        default=64, description="Samples drawn by one job; jobs run in parallel."
+    )
+    tolerance: Positive = Field(
+        default=1e-3,
+        le=0.1,
+        description="Relative residual to which each sample is solved for; one that misses it is "
+        "an error.",
+    )
+    max_products: Count = Field(
+        default=5000, description="Products with the metric for one solution at most."
+    )
+    block_parameters: int = Field(
+        default=7000,
+        ge=2,
+        description="The longest modes whose metric is inverted densely, to precondition.",
+    )
+    curvature_steps: int = Field(
+        default=4,
+        ge=0,
+        description="Corrections of each sample for the curvature of the posterior at most; 0 "
+        "leaves the samples of the linearised one.",
+    )
