@@ -128,9 +128,9 @@ def test_rules_of_a_group_do_not_differ(tmp_path, repository):
     path = tmp_path / "site.yaml"
     for key in ("partition", "account", "qos", "constraint"):
         path.write_text(f"rules: {{score: {{{key}: x}}}}\n")
-        with pytest.raises(ConfigError, match=f"and rules.score go as one.*{key} differs"):
+        with pytest.raises(ConfigError, match=f"fit_map and rules.score go as one.*{key} differs"):
             cluster.read_site(shipped, path)
-        path.write_text(f"rules: {{score: {{{key}: x}}, fit_map: {{{key}: x}}, samples: {{{key}: x}}}}\n")
+        path.write_text(f"rules: {{score: {{{key}: x}}, fit_map: {{{key}: x}}}}\n")
         cluster.read_site(shipped, path)
         path.write_text(f"rules: {{score: {{{key}: x, group: null}}}}\n")
         cluster.read_site(shipped, path)
