@@ -38,7 +38,7 @@ def asked(profile):
 
 def rules_of(repository):
     texts = [p.read_text() for p in (repository / "workflow" / "rules").glob("*.smk")]
-    return {name for text in texts for name in re.findall(r"^rule (\w+):", text, re.M)}
+    return {name for text in texts for name in re.findall(r"^\s*rule (\w+):", text, re.M)}
 
 
 def test_it_is_where_the_command_looks(repository):
@@ -58,11 +58,11 @@ def test_the_demo_asks_for_little(profile):
         assert 0 < ask["runtime"] <= 240, rule
 
 
-def test_fits_alone_ask_for_a_gpu(profile):
+def test_fits_and_their_samples_alone_ask_for_a_gpu(profile):
     for rule, ask in asked(profile()).items():
-        is_fit = rule == "fit"
-        assert ask["gpu"] == is_fit
-        assert ask["slurm_partition"] == ("gpu" if is_fit else "cpu")
+        with_gpu = rule in ("fit", "posterior")
+        assert ask["gpu"] == with_gpu
+        assert ask["slurm_partition"] == ("gpu" if with_gpu else "cpu")
 
 
 def test_as_shipped_there_is_no_account(profile):
