@@ -9,6 +9,7 @@ from scipy.stats import multivariate_normal
 from tests.inference.small import observations
 from tests.inference.test_newton import linear_problem, wiener
 
+from dust3d.errors import FitError
 from dust3d.inference.evidence import (
     dense_log_determinant,
     lanczos,
@@ -86,3 +87,36 @@ def test_of_a_diagonal_matrix_random_signs_make_no_error():
     )
     assert found.value == pytest.approx(float(np.log(1000.0)), rel=1e-9)
     assert found.standard_error == pytest.approx(0, abs=1e-9)
+
+
+def test_products_stop_once_they_change_nothing():
+    matrix, _ = stiff()
+    options = {"probes": 4, "steps": 60}
+    every = log_determinant(
+        lambda v: jnp.asarray(matrix) @ v, jnp.zeros(60), jax.random.key(0), **options
+    )
+    some = log_determinant(
+        lambda v: jnp.asarray(matrix) @ v,
+        jnp.zeros(60),
+        jax.random.key(0),
+        tolerance=0.1,
+        **options,
+    )
+    assert every.products == 4 * 60
+    assert some.settled
+    assert some.products < every.products
+    assert some.value == pytest.approx(every.value, abs=0.5)
+    few = log_determinant(
+        lambda v: jnp.asarray(matrix) @ v,
+        jnp.zeros(60),
+        jax.random.key(0),
+        probes=4,
+        steps=7,
+        tolerance=1e-3,
+    )
+    assert not few.settled
+
+
+def test_a_matrix_that_is_not_positive_has_no_evidence():
+    with pytest.raises(FitError, match="not positive"):
+        dense_log_determinant(np.diag([1.0, -1.0]))

@@ -12,6 +12,8 @@ FIGURES = [
     f"{RESULTS}/figures/crossmatch.png",
     f"{RESULTS}/figures/stars.png",
 ]
+if ORDERS:
+    FIGURES.append(f"{RESULTS}/figures/compare-order-choice.png")
 if CONFIG.plots.animation:
     FIGURES += expand(f"{RESULTS}/figures/{{fit}}-training.gif", fit=FITS)
 
@@ -123,6 +125,24 @@ rule comparison_figures:
         source=PLOT_SOURCE,
     script:
         "../scripts/comparison_figures.py"
+
+
+rule order_choice_figure:
+    input:
+        choice=f"{RESULTS}/scores/orders.json",
+    output:
+        order_choice=run_figure("compare-order-choice", "Comparison"),
+    log:
+        f"{RESULTS}/logs/order_choice_figure.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/order_choice_figure.tsv"
+    threads: 1
+    params:
+        settings=CONFIG.figure_settings(),
+        seed=CONFIG.seed,
+        source=PLOT_SOURCE,
+    script:
+        "../scripts/order_choice_figure.py"
 
 
 rule star_figures:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from dust3d.config.base import Box, Section
 from dust3d.config.catalogues import Catalogues, Crossmatch, Heldout, Selection
+from dust3d.config.evidence import Evidence
 from dust3d.config.mock import FourierTruth, Mock
 from dust3d.config.model import Fits, Likelihood, Prior, Rays, order_name
 from dust3d.config.optimiser import Optimiser, Original
@@ -50,6 +51,11 @@ class Config(Section):
         default=None,
         description="Samples of the posterior, for uncertainties in maps, queries and scores; "
         "none: the maximum alone.",
+    )
+    evidence: Evidence | None = Field(
+        default=None,
+        description="Log evidence of every Fourier fit, and the choice among all fits by it and by "
+        "held-out stars; none: no choice is made.",
     )
     map: Map = Field(description="The grid of the maps.")
     scores: Scores = Field(default=Scores(), description="How fits are judged.")
@@ -222,6 +228,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _evidence_is_around_a_maximum(self):
+        if self.evidence is not None and isinstance(self.optimiser.method, Original):
+            raise ValueError(
+                "evidence: optimiser.method of kind original ends at no maximum of the posterior; "
+                "use kind: adam, or leave evidence out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _films_have_pictures(self):
         if self.plots.animation and self.optimiser.snapshots < 2:
             raise ValueError(
@@ -239,6 +254,10 @@ class Config(Section):
         """Names of all fits: `fourier-10x10x2`, `mlp-64x64`, ..."""
         fourier = [f"fourier-{order_name(o)}" for o in self.fits.fourier.orders]
         return fourier + [f"mlp-{order_name(w)}" for w in self.fits.mlp.layers]
+
+    def fourier_fits(self) -> list[str]:
+        """Names of the fits that are Fourier series."""
+        return [name for name in self.fit_names() if name.startswith("fourier-")]
 
     def sampled_fits(self) -> list[str]:
         """Names of the fits whose posterior is sampled: the Fourier series."""

@@ -2,6 +2,13 @@
 
 from dust3d.stages.figures.comparison import comparison_figures
 from dust3d.stages.figures.fits import fit_animation, fit_figures
+from dust3d.stages.figures.order_choice import order_choice_figure
 from dust3d.stages.figures.stars import star_figures
 
-__all__ = ["comparison_figures", "fit_animation", "fit_figures", "star_figures"]
+__all__ = [
+    "comparison_figures",
+    "fit_animation",
+    "fit_figures",
+    "order_choice_figure",
+    "star_figures",
+]
