@@ -48,6 +48,28 @@ def test_other_draws_of_the_prior_keep_to_the_limit(kernel, limit):
         assert np.median(errors) > 0.2 * limit
 
 
+def error_on(field, settings, choice):
+    rows = np.arange(len(STARS.sigma))[None]
+    rays = sightlines_for(settings, STARS.positions, rows, choice=choice)
+    found, _ = rays.moments(field, jnp.asarray(0), False)
+    exact = np.asarray(extinctions(field, jnp.asarray(STARS.positions), 96))
+    return np.percentile(np.abs(found - exact) / STARS.sigma, 99)
+
+
+@pytest.mark.parametrize("kernel", ["auto", "cubic"])
+def test_a_field_with_more_contrast_than_the_prior_takes_rays_of_its_own(kernel):
+    settings, by_draws = chosen(kernel=kernel, max_error_sigma=0.3)
+    prior = field_prior(settings, 0, jnp.dtype("float64"))
+    xi = prior.start(key_for(0, "start"))
+    generator = np.random.default_rng(4)
+    size = xi["varying"]["cos"].shape
+    xi["varying"] = {p: jnp.asarray(1.7 * generator.standard_normal(size)) for p in ("cos", "sin")}
+    field = prior.field(xi)
+    own = choose_rays(settings, STARS, batches=1, seed=3, field=field)
+    assert error_on(field, settings, by_draws) > 0.3
+    assert 0.1 < error_on(field, settings, own) < 0.3
+
+
 def test_a_tighter_limit_takes_a_finer_grid():
     coarse, fine = (
         chosen(kernel="deconvolved", max_error_sigma=limit)[1].oversampling for limit in (0.5, 0.05)

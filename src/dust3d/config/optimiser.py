@@ -73,7 +73,7 @@ class Newton(Section):
     `iterative` solves each step by preconditioned conjugate gradients, for fields of any size.
     """
 
-    max_steps: int = Field(default=16, ge=0, description="Steps at most; 0 switches it off.")
+    max_steps: int = Field(default=30, ge=0, description="Steps at most; 0 switches it off.")
     tolerance: Positive = Field(
         default=1e-3,
         description="Stop once a step would raise the log posterior by less than this "

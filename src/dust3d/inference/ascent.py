@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dust3d.inference.newton import NewtonStep
+from dust3d.inference.settings import Choice
 
 
 class Memory(NamedTuple):
@@ -41,6 +42,8 @@ class Ascent:
         ln p at the place, by the rays of the stage, up to a constant.
     memory
         Of the stage's problem.
+    rays
+        Production rays of the last stage, if it has begun.
     """
 
     stage: int
@@ -49,6 +52,7 @@ class Ascent:
     steps: list[NewtonStep]
     log_posterior: float
     memory: Memory = Memory()
+    rays: Choice | None = None
 
     @property
     def rests(self) -> bool:

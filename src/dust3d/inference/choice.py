@@ -1,17 +1,18 @@
 """Which kernel and grid production rays take: what costs least for the accuracy asked for.
 
-The error of a scheme is measured beforehand, on draws of the prior and a sample of the
-stars themselves. It falls with a power of the oversampling, so that two or three trials
-of each kernel find the coarsest grid that will do.
+The error of a scheme is measured beforehand, on draws of the prior or on a field near the one to
+come, and a sample of the stars themselves. It falls with a power of the oversampling, so that two
+or three trials of each kernel find the coarsest grid that will do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from scipy import fft
 
+from dust3d.fields.base import Field
 from dust3d.fields.fourier import FourierField
 from dust3d.fields.mean import ConstantMean
 from dust3d.fields.modes import fourier_modes
@@ -58,61 +59,81 @@ class Trial(NamedTuple):
     cost: float
 
 
-class _Draws:
-    """Fields of the prior on any grid, and exact extinctions of a sample of stars."""
+class _Fields:
+    """Fields on any grid, and exact extinctions of a sample of stars behind each.
+
+    Parameters
+    ----------
+    fields
+        ln rho, Fourier series with a mean.
+    stars
+        The sample.
+    nodes
+        On each ray.
+    as_observed
+        Whether each field gets as much dust as the stars have behind them, else draws of a prior
+        would decide by their own scatter.
+    """
 
     def __init__(
-        self, settings: FitSettings, stars: Observations, order: tuple[int, ...], seed: int
+        self, fields: Sequence[Field], stars: Observations, nodes: int, *, as_observed: bool
     ):
-        assert settings.fourier is not None
-        prior, box, ball = settings.prior, settings.box.half_widths_kpc, settings.fourier.ball
-        self._modes = fourier_modes(order, ball)
-        scales = spectral_scales(
-            self._modes,
-            box,
-            std=prior.std,
-            slope=prior.slope,
-            outer_scale_kpc=prior.outer_scale_kpc,
-            std_scale_kpc=prior.std_scale_kpc,
-        )
-        generator = generator_for(seed, "draws that production rays are chosen on")
-        self._series = scales * generator.standard_normal((_DRAWS, 2, len(scales)))
-        self._mean = float(np.log(prior.mean.density_mag_per_kpc))
+        self._fields = fields
         self._sigma, self._positions = stars.sigma, np.asarray(stars.positions)
-        nodes = settings.first_nodes(float(stars.distances.max()), order)
-        mean = ConstantMean(jnp.asarray(self._mean))
-        self._exact: list[np.ndarray] = []
-        observed = float(np.mean(stars.extinction))
-        for cos, sin in self._series:
-            series = FourierField(order, box, jnp.asarray(cos), jnp.asarray(sin), ball)
-            exact = extinctions(SumField((series, mean)), jnp.asarray(self._positions), nodes)
-            self._exact.append(np.asarray(exact))
-        # as much dust as there is, else the draws' own scatter would decide
+        positions = jnp.asarray(self._positions)
+        self._exact = [np.asarray(extinctions(field, positions, nodes)) for field in fields]
+        observed = float(np.mean(stars.extinction)) if as_observed else 0.0
         self._scales = [observed / np.mean(a) if observed > 0 else 1.0 for a in self._exact]
 
-    def _density(self, cos: np.ndarray, sin: np.ndarray, grid: Grid) -> np.ndarray:
-        transform = grid_transform(self._modes, grid.cells)
-        sign = np.where(transform.conjugate, 1.0, -1.0)
-        entries = cos[transform.source] + 1j * sign * sin[transform.source]
-        spectrum = np.zeros((*grid.cells[:-1], grid.cells[-1] // 2 + 1), np.complex64)
-        spectrum[transform.index] = 0.5 * entries * transform.factor
-        series = fft.irfftn(spectrum, s=grid.cells, norm="forward", workers=cores())
-        return np.exp(self._mean + np.asarray(series))
-
     def error(self, scheme: Scheme) -> tuple[float, float]:
-        """99th percentile of |A - exact A| [sigma] on a bad draw, and weights per star."""
+        """99th percentile of |A - exact A| [sigma] on a bad field, and weights per star."""
         weights = ray_weights(self._positions, scheme)
         errors = []
-        draws = zip(self._series, self._exact, self._scales, strict=True)
-        for (cos, sin), exact, scale in draws:
+        for field, exact, scale in zip(self._fields, self._exact, self._scales, strict=True):
             parts = [
-                scheme.undone(self._density(cos, sin, grid), i).ravel()
+                scheme.undone(_density(field, grid), i).ravel()
                 for i, grid in enumerate(scheme.grids)
             ]
             found = weights @ np.concatenate(parts).astype(np.float32)
             error = scale * np.abs(found - exact) / self._sigma
             errors.append(float(np.percentile(error, 99)))
-        return sorted(errors)[-2], weights.nnz / len(self._sigma)
+        return sorted(errors)[-2:][0], weights.nnz / len(self._sigma)
+
+
+def _density(field: Field, grid: Grid) -> np.ndarray:
+    """rho on a grid, in single precision and without a program for each."""
+    assert isinstance(field, SumField)
+    series, mean = field.parts
+    assert isinstance(series, FourierField)
+    transform = grid_transform(series.modes, grid.cells)
+    sign = np.where(transform.conjugate, 1.0, -1.0)
+    cos, sin = np.asarray(series.cos), np.asarray(series.sin)
+    entries = cos[transform.source] + 1j * sign * sin[transform.source]
+    spectrum = np.zeros((*grid.cells[:-1], grid.cells[-1] // 2 + 1), np.complex64)
+    spectrum[transform.index] = 0.5 * entries * transform.factor
+    varying = fft.irfftn(spectrum, s=grid.cells, norm="forward", workers=cores())
+    level = np.asarray(mean.on_grid(tuple(jnp.asarray(axis) for axis in grid.axes)))
+    return np.exp(level + np.asarray(varying))
+
+
+def _draws(settings: FitSettings, order: tuple[int, ...], seed: int) -> list[Field]:
+    """Some fields of the prior, about the middle of its mean."""
+    assert settings.fourier is not None
+    prior, box, ball = settings.prior, settings.box.half_widths_kpc, settings.fourier.ball
+    scales = spectral_scales(
+        fourier_modes(order, ball),
+        box,
+        std=prior.std,
+        slope=prior.slope,
+        outer_scale_kpc=prior.outer_scale_kpc,
+        std_scale_kpc=prior.std_scale_kpc,
+    )
+    generator = generator_for(seed, "draws that production rays are chosen on")
+    mean = ConstantMean(jnp.asarray(float(np.log(prior.mean.density_mag_per_kpc))))
+    return [
+        SumField((FourierField(order, box, jnp.asarray(cos), jnp.asarray(sin), ball), mean))
+        for cos, sin in scales * generator.standard_normal((_DRAWS, 2, len(scales)))
+    ]
 
 
 def choose_rays(
@@ -122,6 +143,7 @@ def choose_rays(
     batches: float | int,
     order: tuple[int, ...] | None = None,
     seed: int,
+    field: Field | None = None,
 ) -> Choice:
     """The cheapest kernel and oversampling within `rays.production.max_error_sigma`.
 
@@ -138,6 +160,8 @@ def choose_rays(
         Order of the field, if it is not that of the fit.
     seed
         The run's seed.
+    field
+        The field that their error is measured on; none: draws of the prior.
     """
     production = settings.rays.production
     if production.oversampling is not None and production.kernel != "auto":
@@ -145,7 +169,11 @@ def choose_rays(
     order = order or settings.order
     generator = generator_for(seed, "sample that production rays are chosen on")
     rows = generator.permutation(len(observations))[:_SAMPLE]
-    draws = _Draws(settings, observations.take(rows), order, seed)
+    sample = observations.take(rows)
+    nodes = settings.first_nodes(float(sample.distances.max()), order)
+    fields = [field] if field is not None else _draws(settings, order, seed)
+    draws = _Fields(fields, sample, nodes, as_observed=field is None)
+    where = "the field" if field is not None else "draws of the prior"
     limit = _MARGIN * production.max_error_sigma
     kernels = _CANDIDATES if production.kernel == "auto" else (production.kernel,)
     trials: list[Trial] = []
@@ -162,24 +190,26 @@ def choose_rays(
     good = [trial for trial in trials if trial.error <= limit]
     if not good:
         logger.warning(
-            "%s: no production rays that fit into memory are within %.2g sigma on draws of the "
-            "prior; those that come nearest are taken",
+            "%s: no production rays that fit into memory are within %.2g sigma on %s; "
+            "those that come nearest are taken",
             settings.name,
             limit,
+            where,
         )
     best = min(good, key=lambda t: t.cost) if good else min(trials, key=lambda t: t.error)
     logger.info(
         "%s: %s rays, %.3g voxels per half-wavelength: within %.2g sigma for 99 %% of the stars "
-        "on draws of the prior",
+        "on %s",
         settings.name,
         *best.choice,
         best.error,
+        where,
     )
     return best.choice
 
 
 def _trials(
-    draws: _Draws,
+    draws: _Fields,
     kernel: str,
     order: tuple[int, ...],
     half_widths: tuple[float, ...],

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dust3d import processes
+from dust3d.fields.base import Field
 from dust3d.fields.modes import fourier_modes
 from dust3d.inference.batches import (
     Batches,
@@ -170,8 +171,29 @@ class Feed:
         feed._passes = 1
         return feed
 
-    def finest(self) -> StarBatches:
-        """Training stars as `whole` hands them out, for the last steps of Newton."""
+    def last_choice(self, field: Field) -> Choice | None:
+        """Production rays for products around a field, on which their error is measured."""
+        if self.settings.ray_method != "production":
+            return None
+        return self._last_rays.choose(field)
+
+    def choose(self, field: Field | None = None, order: tuple[int, ...] | None = None) -> Choice:
+        """The cheapest production rays that are exact enough, the same in all processes."""
+        sample = self.train.sample
+        batches = self._passes * len(sample) / len(self.train)
+        some = {"batches": batches, "order": order, "seed": self.seed, "field": field}
+        return Choice(*processes.agreed(list(choose_rays(self.settings, sample, **some))))
+
+    def finest(self, choice: Choice | None = None) -> StarBatches:
+        """Training stars as `whole` hands them out, for the last steps of Newton.
+
+        Parameters
+        ----------
+        choice
+            From `last_choice`; none: by draws of the prior.
+        """
+        if choice is not None:
+            self._last_rays._choices[self.settings.order] = choice
         _release(self._out[:1])
         batches = self._last_rays.whole()
         self._out = (batches, *self._out[1:])
@@ -211,14 +233,7 @@ class Feed:
             return options
         order = options.get("order") or self.settings.order
         if order not in self._choices:
-            choice = choose_rays(
-                self.settings,
-                self.train.sample,
-                batches=self._passes * len(self.train.sample) / len(self.train),
-                order=order,
-                seed=self.seed,
-            )
-            self._choices[order] = Choice(*processes.agreed(list(choice)))
+            self._choices[order] = self.choose(order=order)
         return options | {"choice": self._choices[order]}
 
     def _resident(

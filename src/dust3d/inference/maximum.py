@@ -64,6 +64,7 @@ class Climb:
         self._feed, self._target, self._after = feed, target, after
         self._refinements, self._ascent = refinements, ascent
         self._nodes = nodes if ascent is None else ascent.nodes
+        self._last_rays = None if ascent is None else ascent.rays
         self._settings, self._seed = feed.settings, feed.seed
         self._newton = feed.settings.optimiser.newton
         self._tolerance = self._newton.tolerance * len(feed.train)
@@ -95,7 +96,8 @@ class Climb:
         def after(flat: Float[Array, " p"], steps: list[NewtonStep], value: float) -> None:
             memory = problem.memory if isinstance(problem, IterativeProblem) else Memory()
             place = np.asarray(flat)
-            self._ascent = Ascent(stage, self._nodes, place, list(steps), value, memory)
+            rays = self._last_rays
+            self._ascent = Ascent(stage, self._nodes, place, list(steps), value, memory, rays)
             self._after(back(unravel(flat)), self._ascent)
 
         with interrupts.held():
@@ -141,7 +143,9 @@ class Climb:
             logger.info("%s: the last steps by exact rays", self._settings.name)
             gradient = Products(target, self._feed.exact(self._nodes, _EXACT_BATCH), xi)
             # what the metric's rays take to be soft, for their errors, would shorten these steps
-            metric = Products(target, self._feed.finest(), xi)
+            if self._last_rays is None:
+                self._last_rays = self._feed.last_choice(target.prior.field(xi["field"]))
+            metric = Products(target, self._feed.finest(self._last_rays), xi)
             xi, _ = self._by_products(1, metric, xi, back, gradient=gradient, near=near)
         return back(xi)
 

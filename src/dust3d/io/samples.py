@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -141,6 +142,7 @@ def load_samples(path: str | Path, like: Field) -> Samples:
         raise ProductError(f"{path}: parameters of another number of samples; draw them again")
     structure = jax.tree.structure(like)
     fields = [
-        jax.tree.unflatten(structure, [arrays[name][i] for name in wanted]) for i in range(number)
+        jax.tree.unflatten(structure, [jnp.asarray(arrays[name][i]) for name in wanted])
+        for i in range(number)
     ]
     return Samples(fields, likelihood, names, variance, solutions, attrs)

@@ -35,6 +35,7 @@ from dust3d.rays.settle import Settled
 
 _QUANTITIES = {"extinction": EXTINCTION_UNIT, "density": DENSITY_UNIT}
 _MODES = ("mean", "median", "std", "samples", "random_sample", "percentile")
+Percentiles = float | int | Sequence[float | int]
 Reader = Callable[[np.ndarray, str], np.ndarray]
 """From positions [kpc] inside the box, and the name of a quantity, to its values."""
 _WHAT_TO_GIVE = "give a fit's or a truth's folder, its field.h5, or a map's .zarr"
@@ -84,7 +85,7 @@ class DustMap:
         )
 
     def _reader(
-        self, mode: str, pct: float | Sequence[float] | None, seed: int | None
+        self, mode: str, pct: Percentiles | None, seed: int | None
     ) -> tuple[Reader, tuple[int, ...]]:
         """What answers at positions, and the further axes of its answers."""
         if mode not in _MODES:
@@ -124,7 +125,7 @@ class DustMap:
         *,
         quantity: str = "extinction",
         mode: str = "mean",
-        pct: float | Sequence[float] | None = None,
+        pct: Percentiles | None = None,
         seed: int | None = None,
     ) -> u.Quantity:
         """A quantity at coordinates with distances.

@@ -14,6 +14,7 @@ from dust3d.inference.ascent import Ascent, Memory
 from dust3d.inference.loop import Fit, Hooks, Parameters
 from dust3d.inference.newton import NewtonStep
 from dust3d.inference.recipes import AdamRecipe, OriginalRecipe
+from dust3d.inference.settings import Choice
 from dust3d.io.checkpoints import (
     Checkpoint,
     previous_path,
@@ -150,7 +151,10 @@ def _ascent(arrays: dict[str, np.ndarray]) -> Ascent:
     ]
     memory = Memory(arrays.get("ascent_made_at"), tuple(arrays["ascent_memory"].tolist()))
     value = float(arrays["ascent_log_posterior"])
-    return Ascent(stage, nodes, arrays["ascent_place"], steps, value, memory)
+    rays = None
+    if "ascent_rays" in arrays:
+        rays = Choice(*json.loads(arrays["ascent_rays"].tobytes().decode()))
+    return Ascent(stage, nodes, arrays["ascent_place"], steps, value, memory, rays)
 
 
 def _ascent_arrays(ascent: Ascent) -> dict[str, np.ndarray]:
@@ -166,6 +170,8 @@ def _ascent_arrays(ascent: Ascent) -> dict[str, np.ndarray]:
     }
     if ascent.memory.made_at is not None:
         arrays["ascent_made_at"] = ascent.memory.made_at
+    if ascent.rays is not None:
+        arrays["ascent_rays"] = np.frombuffer(_text(list(ascent.rays)), dtype=np.uint8)
     return arrays
 
 

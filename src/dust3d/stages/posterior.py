@@ -65,7 +65,10 @@ def _sampler(
 ) -> PosteriorSampler:
     """What draws samples around the maximum of a fit."""
     adaptive = feed.settings.ray_method == "reference"
-    batches = feed.exact(nodes, _EXACT_BATCH) if adaptive else feed.finest()
+    if adaptive:
+        batches = feed.exact(nodes, _EXACT_BATCH)
+    else:
+        batches = feed.finest(feed.last_choice(target.prior.field(xi["field"])))
     products, (flat, _) = Products(target, batches, xi), ravel_pytree(xi)
     block = posterior.block_parameters
     number = min(len(feed.train), sample_size(flat.size, block))
@@ -92,7 +95,7 @@ def _drawn(name: str, sampler: PosteriorSampler, numbers: Sequence[int], seed: i
     drawn: list[Sample] = []
     for number in numbers:
         drawn.append(sampler.draw(key_for(seed, f"sample {number} of {name}")))
-        progress.update(products=drawn[-1].products, missed=drawn[-1].missed)
+        progress.update(products=float(drawn[-1].products), missed=drawn[-1].missed)
         if not bool(jnp.all(jnp.isfinite(drawn[-1].flat))):
             raise FitError(f"{name}: a sample is not finite; is the fit at its maximum?")
     progress.close()
