@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.table import QTable
+from scipy.stats import kstest, norm
 
 from dust3d.config.model import Likelihood
 from dust3d.config.output import Scores
@@ -17,6 +18,7 @@ from dust3d.fields.mean import ConstantMean
 from dust3d.fields.sum import SumField
 from dust3d.io.fields import save_field
 from dust3d.io.maps import read_map
+from dust3d.io.samples import PriorVariance, Samples, save_samples
 from dust3d.io.tables import read_table, write_table
 from dust3d.stages import maps, scores
 
@@ -31,6 +33,15 @@ COLUMNS = [
     "ln_mean_square_residual_train",
     "width_catalogue",
     "width_fitted",
+    "reduced_chi2",
+    "pit_ks",
+    "pit_p",
+    "coverage_68_heldout",
+    "coverage_95_heldout",
+    "coverage_68_extinction",
+    "coverage_95_extinction",
+    "coverage_68_ln_density",
+    "coverage_95_ln_density",
     "correlation",
     "rms",
     "correlation_ceiling",
@@ -52,6 +63,7 @@ SETTINGS = {
     "likelihood": Likelihood(zero_point_std_mag=0.02).model_dump(mode="json"),
     "scores": Scores(shells=4, neighbours=5).model_dump(mode="json"),
 }
+SAMPLES = 25
 COMMON = {"settings": SETTINGS, "seed": 3, "source": "digest"}
 
 
@@ -106,11 +118,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def score(folder, output, *, truth):
+def score(folder, output, *, truth, samples=None, map="map.zarr"):
     scores.score(
         fit_field=folder / "field.h5",
         fit_json=folder / "fit.json",
-        map=folder / "map.zarr",
+        map=folder / map,
+        samples=samples,
         truth_field=folder / "field.h5" if truth else None,
         truth_map=folder / "truth.zarr" if truth else None,
         train=folder / "train.h5",
@@ -119,6 +132,38 @@ def score(folder, output, *, truth):
         predicted=output.with_suffix(".h5"),
         **COMMON,
     )
+
+
+@pytest.fixture(scope="module")
+def sampled(folder):
+    """Samples that differ by a tenth in density and in scatter, and scores with them."""
+    generator = np.random.default_rng(0)
+    levels = np.log(0.8) + 0.1 * generator.normal(size=SAMPLES)
+    zero_points = np.tile([ZERO_POINTS[name] for name in "FA"], (SAMPLES, 1))
+    samples = Samples(
+        [SumField((ConstantMean(jnp.asarray(level)),)) for level in levels],
+        {
+            "error_inflation": np.exp(0.1 * generator.normal(size=SAMPLES)),
+            "floor_mag": np.full(SAMPLES, 0.005),
+            "substructure_kpc": np.zeros(SAMPLES),
+            "zero_points_mag": zero_points + 0.003 * generator.normal(size=zero_points.shape),
+        },
+        ("F", "A"),
+        PriorVariance(np.linspace(-0.4, 0.4, 5), np.full(5, 1.0), 0.04),
+        {"products": np.ones(SAMPLES, int), "missed": np.zeros(SAMPLES)},
+        {"name": "fourier-2x2x2", "half_widths_kpc": list(HALF)},
+    )
+    save_samples(folder / "samples.h5", samples)
+    maps.fit_map(
+        fit=folder / "field.h5",
+        train=folder / "train.h5",
+        samples=folder / "samples.h5",
+        output=folder / "sampled.zarr",
+        **COMMON,
+    )
+    output = folder / "sampled.json"
+    score(folder, output, truth=True, samples=folder / "samples.h5", map="sampled.zarr")
+    return samples
 
 
 def strict(path):
@@ -154,7 +199,8 @@ def test_scores_have_all_entries(folder):
     }  # fmt: skip
     assert set(found["heldout"]) >= {
         "n", "log_predictive_density", "ln_mean_square_residual", "rms_mag", "correlation",
-        "width_catalogue", "width_fitted", "baselines",
+        "width_catalogue", "width_fitted", "reduced_chi2_catalogue", "reduced_chi2_fitted",
+        "baselines", "bias",
     }  # fmt: skip
     for rival in ("neighbours", "slab"):
         entry = found["heldout"]["baselines"][rival]
@@ -177,6 +223,10 @@ def test_the_truth_scores_as_the_truth(folder):
     )
     assert heldout["rms_mag"] == pytest.approx(0.02, rel=4 / np.sqrt(300))
     assert heldout["width_fitted"] == pytest.approx(1, rel=0.3)
+    for name in ("reduced_chi2_catalogue", "reduced_chi2_fitted"):
+        assert heldout[name] == pytest.approx(1, abs=4 * np.sqrt(2 / 150))
+    for group in (*heldout["bias"]["distance_kpc"]["bins"], *heldout["bias"]["class"].values()):
+        assert group["mean_mag"] == pytest.approx(0, abs=5 * 0.02 / np.sqrt(group["n"]))
     assert heldout["baselines"]["neighbours"]["sigmas"] > 3
     assert found["recovery"]["rms"] == pytest.approx(0, abs=1e-6)
     bubble = found["local_bubble"]
@@ -202,6 +252,88 @@ def test_predictions_include_the_zero_point_of_the_class(folder):
     expected = 0.8 * table["distance"].to_value("kpc") + zero
     np.testing.assert_allclose(table["predicted"].to_value("mag"), expected, rtol=1e-5)
     np.testing.assert_allclose(table["sigma"].to_value("mag"), 0.02, rtol=1e-6)
+
+
+def test_held_out_stars_are_judged_by_all_samples_together(folder, sampled):
+    """A slow twin: star by star, sample by sample."""
+    table = read_table(folder / "heldout.h5")
+    logs, pit, mean = [], [], []
+    for row in table:
+        distance, observed = row["distance"].to_value("kpc"), row["extinction"].to_value("mag")
+        density, below, centres = [], [], []
+        for i, field in enumerate(sampled.fields):
+            one = {name: values[i] for name, values in sampled.likelihood.items()}
+            centre = np.exp(float(field.parts[0].ln_density)) * distance
+            centre += one["zero_points_mag"][sampled.class_names.index(str(row["class"]))]
+            scale = np.hypot(0.02 * one["error_inflation"], one["floor_mag"])
+            density.append(norm.pdf(observed, centre, scale))
+            below.append(norm.cdf(observed, centre, scale))
+            centres.append(centre)
+        logs.append(np.log(np.mean(density)))
+        pit.append(np.mean(below))
+        mean.append(np.mean(centres))
+    found = strict(folder / "sampled.json")
+    assert found["heldout"]["log_predictive_density"]["mean"] == pytest.approx(
+        np.mean(logs), rel=1e-5
+    )
+    calibration = found["calibration"]
+    assert calibration["samples"] == SAMPLES
+    assert calibration["pit"]["ks"] == pytest.approx(kstest(pit, "uniform").statistic, abs=1e-5)
+    for percent in (68, 95):
+        inside = np.abs(np.asarray(pit) - 0.5) < percent / 200
+        entry = calibration["coverage"]["heldout"][f"{percent}"]
+        assert entry["share"] == pytest.approx(inside.mean(), abs=1e-9)
+    predicted = read_table(folder / "sampled.h5")
+    ours = predicted[np.asarray(predicted["heldout"])]
+    np.testing.assert_allclose(ours["predicted"].to_value("mag"), mean, rtol=1e-5)
+    # a tenth of the extinction beside the stars' own scatter
+    spread = 0.1 * 0.8 * table["distance"].to_value("kpc")
+    expected = np.sqrt(spread**2 + 0.02**2 + 0.005**2)
+    np.testing.assert_allclose(ours["sigma"].to_value("mag"), expected, rtol=0.25)
+
+
+def test_intervals_of_a_mock_hold_the_truth(folder, sampled):
+    found = strict(folder / "sampled.json")
+    covered = found["calibration"]["coverage"]
+    # one level is all that is uncertain: the same rank everywhere
+    below = np.mean([float(f.parts[0].ln_density) < np.log(0.8) for f in sampled.fields])
+    assert 0.3 < below < 0.7
+    for entry in (
+        covered["extinction"],
+        covered["column"],
+        covered["ln_density"]["all"],
+        covered["ln_density"]["informed"],
+        covered["ln_density_total"]["all"],
+    ):
+        assert entry["n"] > 100
+        assert entry["68"]["share"] == 1
+        assert entry["95"]["standard_error"] == 0
+    # a level has no structure: no resolution, no direction
+    assert "smoothed_density" not in covered
+    assert found["fingers_of_god"]["fit"] is None
+    assert "calibration" not in strict(folder / "score.json")
+
+
+def test_samples_and_a_map_without_them_do_not_go_together(folder, sampled):
+    with pytest.raises(ProductError, match="map was made without them; make it again"):
+        score(folder, folder / "odd.json", truth=True, samples=folder / "samples.h5")
+    assert not (folder / "odd.json").exists()
+
+
+def test_samples_are_calibrated_on_real_stars_too(folder, sampled):
+    output = folder / "real_sampled.json"
+    score(folder, output, truth=False, samples=folder / "samples.h5", map="sampled.zarr")
+    found = strict(output)
+    assert set(found["calibration"]["coverage"]) == {"heldout"}
+    scores.compare(scores=[output, folder / "sampled.json"], output=folder / "sampled.csv")
+    with (folder / "sampled.csv").open() as file:
+        real, mock = csv.DictReader(file)
+    assert real["coverage_68_extinction"] == real["coverage_95_ln_density"] == ""
+    assert float(mock["coverage_68_ln_density"]) == 1
+    heldout = found["calibration"]["coverage"]["heldout"]
+    for row in (real, mock):
+        assert float(row["coverage_68_heldout"]) == pytest.approx(heldout["68"]["share"], rel=1e-5)
+        assert float(row["pit_ks"]) == pytest.approx(found["calibration"]["pit"]["ks"], rel=1e-5)
 
 
 def test_real_stars_have_no_recovery(folder):

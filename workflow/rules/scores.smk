@@ -8,6 +8,7 @@ rule score:
         map=f"{RESULTS}/maps/{{fit}}.zarr/zarr.json",
         train=f"{RESULTS}/stars/train.h5",
         heldout=f"{RESULTS}/stars/heldout.h5",
+        samples=samples_of,
         truth_field=f"{RESULTS}/truth/field.h5" if CONFIG.is_mock else [],
         truth_map=f"{RESULTS}/truth/map.zarr/zarr.json" if CONFIG.is_mock else [],
     output:

@@ -9,6 +9,7 @@ with job(snakemake.log[0]):
         fit_field=snakemake.input.field,
         fit_json=snakemake.input.summary,
         map=dirname(snakemake.input.map),
+        samples=snakemake.input.samples or None,
         truth_field=snakemake.input.truth_field or None,
         truth_map=dirname(snakemake.input.truth_map or "") or None,
         train=snakemake.input.train,

@@ -5,39 +5,19 @@ each class of stars, and a scatter sqrt(f^2 sigma^2 + s0^2 + c A) that grows wit
 dust crossed, all fitted to the training stars.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 from scipy.spatial import cKDTree
-from scipy.stats import norm, t
 
 from dust3d.config.model import Likelihood as LikelihoodSettings
 from dust3d.observations import Observations
+from dust3d.scores.family import Family
 from dust3d.scores.heldout import Prediction
-
-LogDensity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 _SIMPLEX = {"maxiter": 4000, "maxfev": 4000, "xatol": 1e-3, "fatol": 1e-7}
 _FIRST_SUBSTRUCTURE_MAG = 1e-3
 # which start is best shows on a few
 _STARS_OF_STARTS = 4096
-
-
-def log_density(settings: LikelihoodSettings) -> LogDensity:
-    """ln p(residual | scale) of the run's family."""
-    if settings.kind == "gaussian":
-        return lambda residual, scale: norm.logpdf(residual, scale=scale)
-    nu = settings.degrees_of_freedom
-    return lambda residual, scale: t.logpdf(residual, nu, scale=scale)
-
-
-def unit_width(settings: LikelihoodSettings) -> float:
-    """Half-width of the central 68 % of the run's family, for a scale of 1."""
-    share = norm.cdf(1.0)
-    if settings.kind == "gaussian":
-        return 1.0
-    return float(t.ppf(share, settings.degrees_of_freedom))
 
 
 def _scatter(logs: np.ndarray, sigma: np.ndarray, extinction: np.ndarray) -> np.ndarray:
@@ -61,18 +41,19 @@ def _calibrated(
     on_heldout: np.ndarray,
 ) -> Prediction:
     """A model of extinction with zero points and scatter fitted to the training stars."""
-    density = log_density(settings)
+    family = Family.of(settings)
     zero_points = _class_medians(train, train.extinction - on_train)
     residual = train.extinction - on_train - zero_points[train.classes]
 
     def cost(logs: np.ndarray) -> float:
-        return -float(np.mean(density(residual, _scatter(logs, train.sigma, on_train))))
+        return -float(np.mean(family.log_density(residual, _scatter(logs, train.sigma, on_train))))
 
     first = np.log([1.0, np.median(train.sigma), _FIRST_SUBSTRUCTURE_MAG])
     best = minimize(cost, first, method="Nelder-Mead", options=_SIMPLEX)
     mean = on_heldout + zero_points[heldout.classes]
     scale = _scatter(best.x, heldout.sigma, on_heldout)
-    return Prediction(mean, scale * unit_width(settings), density(heldout.extinction - mean, scale))
+    density = family.log_density(heldout.extinction - mean, scale)
+    return Prediction(mean, scale * family.unit_width, density)
 
 
 def neighbours(
@@ -115,7 +96,7 @@ def _slab(parameters: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 def slab(train: Observations, heldout: Observations, settings: LikelihoodSettings) -> Prediction:
     """An exponential layer whose density, height and distance from the Sun are fitted."""
-    density = log_density(settings)
+    density = Family.of(settings).log_density
 
     def fitted_to(stars: Observations, first: np.ndarray) -> OptimizeResult:
         def cost(parameters: np.ndarray) -> float:

@@ -53,8 +53,9 @@ def residual_scores(stars: Observations, prediction: Prediction) -> dict[str, An
 
     Returns
     -------
-    `n`, `ln_mean_square_residual`, `rms_mag`, `median_absolute_mag`, `correlation`,
-    and the widths of residuals in units of the catalogue's and of the fitted sigma.
+    `n`, `ln_mean_square_residual`, `rms_mag`, `median_absolute_mag`, `correlation`;
+    the widths of residuals in units of the catalogue's and of the fitted sigma, and
+    their mean squares (reduced chi^2), to which outliers count in full.
     """
     residual = stars.extinction - prediction.mean
     spread = np.std(prediction.mean) > 0
@@ -67,6 +68,8 @@ def residual_scores(stars: Observations, prediction: Prediction) -> dict[str, An
         "correlation": float(correlation),
         "width_catalogue": robust_width(residual / stars.sigma),
         "width_fitted": robust_width(residual / prediction.sigma),
+        "reduced_chi2_catalogue": float(np.mean((residual / stars.sigma) ** 2)),
+        "reduced_chi2_fitted": float(np.mean((residual / prediction.sigma) ** 2)),
     }
 
 

@@ -7,11 +7,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from dust3d.config.model import Likelihood as LikelihoodSettings
-from dust3d.inference.likelihood import Likelihood, Stars
+from dust3d.inference.likelihood import Likelihood, Nuisance, Stars
+from dust3d.io.samples import Samples
 from dust3d.observations import Observations
 from dust3d.rays.gridded import GriddedField
-from dust3d.scores.baselines import unit_width
+from dust3d.scores.family import Family
 from dust3d.scores.heldout import Prediction
+
+
+def _likelihood_of(settings: LikelihoodSettings, stars: Observations) -> Likelihood:
+    return Likelihood(settings, len(stars.class_names), jnp.dtype("float64"))
+
+
+def _measured(stars: Observations) -> Stars:
+    return Stars(
+        jnp.asarray(stars.extinction),
+        jnp.asarray(stars.sigma),
+        jnp.asarray(stars.classes),
+        jnp.ones(len(stars)),
+    )
 
 
 def predict(
@@ -33,7 +47,7 @@ def predict(
     summary
         The section `likelihood` of `fit.json`; empty: the catalogue's errors alone.
     """
-    likelihood = Likelihood(settings, len(stars.class_names), jnp.dtype("float64"))
+    likelihood, measured = _likelihood_of(settings, stars), _measured(stars)
     nuisance = likelihood.nuisance(likelihood.whiten(summary, stars.class_names))
     if not summary:
         nuisance = nuisance._replace(
@@ -43,16 +57,47 @@ def predict(
             zero_points_mag=jnp.zeros(len(stars.class_names)),
         )
     first, second = gridded.moments(stars.positions)
-    measured = Stars(
-        jnp.asarray(stars.extinction),
-        jnp.asarray(stars.sigma),
-        jnp.asarray(stars.classes),
-        jnp.ones(len(stars)),
-    )
     mean, variance = likelihood.moments(nuisance, jnp.asarray(first), jnp.asarray(second), measured)
     density = likelihood.log_density(measured.extinction, mean, variance)
-    scale = np.sqrt(np.asarray(variance))
-    return Prediction(np.asarray(mean), scale * unit_width(settings), np.asarray(density))
+    width = np.sqrt(np.asarray(variance)) * Family.of(settings).unit_width
+    return Prediction(np.asarray(mean), width, np.asarray(density))
+
+
+def nuisance_of(samples: Samples, number: int, class_names: tuple[str, ...]) -> Nuisance:
+    """The likelihood's parameters of one sample, for stars of these classes.
+
+    A class that the fit did not know has no zero point.
+    """
+    one = {name: values[number] for name, values in samples.likelihood.items()}
+    known = dict(zip(samples.class_names, one["zero_points_mag"], strict=True))
+    one["zero_points_mag"] = np.asarray([known.get(name, 0.0) for name in class_names])
+    return Nuisance(**{name: jnp.asarray(one[name]) for name in Nuisance._fields})
+
+
+def moments_of_sample(
+    samples: Samples,
+    number: int,
+    extinction: np.ndarray,
+    second: np.ndarray,
+    stars: Observations,
+    settings: LikelihoodSettings,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expected A_obs and scale [mag] of each star, by one sample with its own scatter.
+
+    Parameters
+    ----------
+    samples, number
+        The posterior, and which sample of it.
+    extinction, second
+        int rho ds [mag] and int rho^2 ds [mag^2 / kpc] through its field.
+    stars, settings
+        The stars, and the section `likelihood` of the configuration.
+    """
+    nuisance = nuisance_of(samples, number, stars.class_names)
+    mean, variance = _likelihood_of(settings, stars).moments(
+        nuisance, jnp.asarray(extinction), jnp.asarray(second), _measured(stars)
+    )
+    return np.asarray(mean), np.sqrt(np.asarray(variance))
 
 
 def sky_medians(

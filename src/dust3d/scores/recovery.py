@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import ndimage
 
-from dust3d.conventions import AXES
+from dust3d.scores.cells import Cells
+from dust3d.scores.smoothing import ratio_scores, smoothed_density
 from dust3d.scores.spectra import (
     highest_wavenumber,
     is_flat,
@@ -19,33 +19,17 @@ from dust3d.scores.spectra import (
 )
 
 
-def _axes(dataset: xr.Dataset) -> list[np.ndarray]:
-    return [dataset[name].values for name in AXES if dataset.sizes[name] > 1]
-
-
-def _inner(
-    axes: Sequence[np.ndarray], half_widths: Sequence[float], fraction: float
-) -> tuple[slice, ...]:
-    """The cells inside a fraction of the box."""
-    slices = []
-    for axis, half in zip(axes, half_widths, strict=True):
-        inside = np.flatnonzero(np.abs(axis) <= fraction * half)
-        slices.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    return tuple(slices)
-
-
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     if is_flat(a) or is_flat(b):
         return 0.0
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
-def _by_distance(
-    distance: np.ndarray, error: np.ndarray, edges: np.ndarray
-) -> dict[str, list[float]]:
+def _by_distance(distance: np.ndarray, error: np.ndarray, shells: int) -> dict[str, list[float]]:
     """Bias and rms of ln rho in shells of distance."""
+    edges = np.linspace(0, float(distance.max()) * (1 + 1e-9), shells + 1)
     shell = np.digitize(distance.ravel(), edges) - 1
-    rows = [error.ravel()[shell == j] for j in range(len(edges) - 1)]
+    rows = [error.ravel()[shell == j] for j in range(shells)]
     keep = [j for j, some in enumerate(rows) if len(some)]
     return {
         "edges_kpc": [float(edges[j]) for j in keep] + [float(edges[keep[-1] + 1])],
@@ -54,12 +38,21 @@ def _by_distance(
     }
 
 
-def smoothed_density(
-    density: np.ndarray, voxel: Sequence[float], resolution_kpc: float
-) -> np.ndarray:
-    """Density smoothed by a Gaussian of this full width at half maximum, in the periodic box."""
-    sigma = [resolution_kpc / 2.3548 / d for d in voxel]
-    return ndimage.gaussian_filter(density, sigma, mode="wrap")
+def _smoothed(truth: xr.Dataset, fit: xr.Dataset, cells: Cells, width: float) -> dict[str, Any]:
+    """Densities at one resolution, and their ratio where the stars tell."""
+    t, f = (
+        smoothed_density(cells.whole(d, "density"), cells.voxel, width)[cells.inner]
+        for d in (truth, fit)
+    )
+    found: dict[str, Any] = {
+        "width_kpc": width,
+        "correlation": _correlation(t, f),
+        "median_ratio": float(np.median(f / t)),
+    }
+    informed = cells.informed(fit)
+    if informed is not None:
+        found["informed"] = ratio_scores(f, t, informed)
+    return found
 
 
 def recovery(
@@ -91,19 +84,14 @@ def recovery(
     -------
     `correlation`, `rms`, `bias` of ln rho; `shells`: r(k), T(k), power; `distance`:
     bias and rms; `resolution_kpc`; `smoothed_density`: correlation and ratio at that
-    resolution; with an order, `correlation_ceiling` and the like of the truth truncated
-    to the fit's modes.
+    resolution, `informed` where a posterior has info of 0.5 and more; with an order,
+    `correlation_ceiling` and the like of the truth truncated to the fit's modes.
     """
-    axes = _axes(truth)
-    voxel = [float(a[1] - a[0]) for a in axes]
-    inner = _inner(axes, half_widths, fraction)
-    full = np.squeeze(truth["ln_density"].values.astype(np.float64))
-    t, f = full[inner], np.squeeze(fit["ln_density"].values.astype(np.float64))[inner]
+    cells = Cells.inside(truth, half_widths, fraction)
+    voxel, full = cells.voxel, cells.whole(truth, "ln_density")
+    t, f = full[cells.inner], cells.of(fit, "ln_density")
     edges = shell_edges(t.shape, voxel, shells, highest_wavenumber(full, voxel))
     found = shell_scores(t, f, voxel, edges)
-    k = found["k_per_kpc"]
-    mesh = np.meshgrid(*(a[s] for a, s in zip(axes, inner, strict=True)), indexing="ij")
-    distance = np.sqrt(sum(m**2 for m in mesh))
     table = summary(found)
     table["power_fit"] = table.pop("power_other")
     table["power_ratio"] = (found["transfer"] ** 2).tolist()
@@ -113,30 +101,17 @@ def recovery(
         "rms": float(np.sqrt(np.mean((f - t) ** 2))),
         "bias": float(np.mean(f - t)),
         "shells": table,
-        "distance": _by_distance(
-            distance, f - t, np.linspace(0, float(distance.max()) * (1 + 1e-9), shells + 1)
-        ),
-        "resolution_kpc": resolution(k, found["r"]),
+        "distance": _by_distance(cells.distance, f - t, shells),
+        "resolution_kpc": resolution(found["k_per_kpc"], found["r"]),
     }
     if order is not None:
-        best = truncated(full, order, ball)[inner]
+        best = truncated(full, order, ball)[cells.inner]
         ceiling = shell_scores(t, best, voxel, edges)
         table["r_ceiling"] = ceiling["r"].tolist()
         table["transfer_ceiling"] = ceiling["transfer"].tolist()
         result["correlation_ceiling"] = _correlation(t, best)
         result["rms_ceiling"] = float(np.sqrt(np.mean((best - t) ** 2)))
-        result["resolution_ceiling_kpc"] = resolution(k, ceiling["r"])
-    width = result["resolution_kpc"]
-    if width is not None:
-        a, b = (
-            smoothed_density(np.squeeze(d["density"].values.astype(np.float64)), voxel, width)[
-                inner
-            ]
-            for d in (truth, fit)
-        )
-        result["smoothed_density"] = {
-            "width_kpc": width,
-            "correlation": _correlation(a, b),
-            "median_ratio": float(np.median(b / a)),
-        }
+        result["resolution_ceiling_kpc"] = resolution(found["k_per_kpc"], ceiling["r"])
+    if result["resolution_kpc"] is not None:
+        result["smoothed_density"] = _smoothed(truth, fit, cells, result["resolution_kpc"])
     return result
