@@ -24,6 +24,7 @@ FLOORS = [
     "mock / crossmatch",
     "maps / stars",
     "scores",
+    "calibration",
     "plots",
     "stages",
     "cli",

@@ -35,7 +35,7 @@ def _with(changes):
     return config
 
 
-@pytest.mark.parametrize("name", ["config", "test", "hipparcos", "original", "original_sgd"])
+@pytest.mark.parametrize("name", ["config", "test", "hipparcos", "original", "original_sgd", "sbc"])
 def test_the_projects_own_configurations_are_right(repository, name):
     config = load(repository / "config" / f"{name}.yaml")
     assert config.run == ("demo" if name == "config" else name)

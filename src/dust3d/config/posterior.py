@@ -42,3 +42,13 @@ class Posterior(Section):
         description="Corrections of each sample for the curvature of the posterior at most; 0 "
         "leaves the samples of the linearised one.",
     )
+    centre_rounds: int = Field(
+        default=2,
+        ge=0,
+        description="How often, at most, the point about which samples are drawn is moved from the "
+        "maximum towards where ln p has no slope on the average over samples; 0: they are drawn "
+        "about the maximum, where scatter terms are too small.",
+    )
+    centre_pairs: Count = Field(
+        default=4, description="Pairs of opposite samples over which that average is taken."
+    )

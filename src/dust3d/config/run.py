@@ -1,22 +1,23 @@
 """The whole configuration of a run, and how it is read."""
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from dust3d.config.base import Box, Section
+from dust3d.config.calibration import Calibration
 from dust3d.config.catalogues import Catalogues, Crossmatch, Heldout, Selection
 from dust3d.config.evidence import Evidence
-from dust3d.config.mock import FourierTruth, Mock
+from dust3d.config.messages import explain
+from dust3d.config.clouds import Clouds
+from dust3d.config.mock import FourierTruth, Mock, TableStars
 from dust3d.config.model import Fits, Likelihood, Prior, Rays, order_name
 from dust3d.config.optimiser import Optimiser, Original
 from dust3d.config.output import Map, Plots, Scores
 from dust3d.config.posterior import Posterior
 from dust3d.config.text import read
-from dust3d.config.tree import keys_at, nearest, section_at
 from dust3d.errors import ConfigError
 
 FEWEST_MOCK_STARS = 100
@@ -52,6 +53,11 @@ class Config(Section):
         description="Samples of the posterior, for uncertainties in maps, queries and scores; "
         "none: the maximum alone.",
     )
+    calibration: Calibration | None = Field(
+        default=None,
+        description="Mocks that tell whether the posterior is calibrated, for the target "
+        "`calibrate`; none: no such target.",
+    )
     evidence: Evidence | None = Field(
         default=None,
         description="Log evidence of every Fourier fit, and the choice among all fits by it and by "
@@ -59,6 +65,11 @@ class Config(Section):
     )
     map: Map = Field(description="The grid of the maps.")
     scores: Scores = Field(default=Scores(), description="How fits are judged.")
+    clouds: Clouds | None = Field(
+        default=None,
+        description="Clouds of known distance that are looked for in the maps; none: no table of "
+        "them.",
+    )
     plots: Plots = Field(default=Plots(), description="Figures.")
     deterministic: bool = Field(
         default=False,
@@ -84,10 +95,16 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _mocks_have_stars(self):
-        if self.mock is not None and self.mock.stars.number < FEWEST_MOCK_STARS:
+        number = self.mock.stars.number if self.mock is not None else None
+        if number is not None and number < FEWEST_MOCK_STARS:
             raise ValueError(
-                f"mock.stars.number = {self.mock.stars.number} is too few to fit and to score; "
+                f"mock.stars.number = {number} is too few to fit and to score; "
                 f"make it {FEWEST_MOCK_STARS} or more"
+            )
+        if self.star_tables() and self.box.ndim == 2:
+            raise ValueError(
+                "mock.stars.placement: the stars of a table are not in the Galactic plane; give "
+                "box.half_widths_kpc three numbers"
             )
         return self
 
@@ -174,7 +191,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _classes_exist(self):
-        if self.mock is not None and self.selection.classes is not None:
+        # of a table, which may not be there yet, the classes are not known
+        if self.mock and self.selection.classes is not None and not self.star_tables():
             made = [c.name for c in self.mock.stars.classes]
             for name in self.selection.classes:
                 if name not in made:
@@ -213,6 +231,19 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _clouds_are_inside_the_box(self):
+        if self.clouds is not None:
+            if self.box.ndim == 2:
+                raise ValueError("clouds: they are looked for in 3-D maps only; leave the list out")
+            far, reach = self.clouds.window_kpc[1], min(self.box.half_widths_kpc)
+            if far > reach:
+                raise ValueError(
+                    f"clouds.window_kpc reaches to {far:g} kpc, out of the box (half-width "
+                    f"{reach:g}); shorten it"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _samples_are_around_a_maximum(self):
         if self.posterior is not None:
             if isinstance(self.optimiser.method, Original):
@@ -225,6 +256,14 @@ class Config(Section):
                     "posterior: optimiser.newton.max_steps = 0 leaves fits short of the maximum "
                     "to sample around; raise it, or leave posterior out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _samples_are_calibrated(self):
+        if self.calibration is not None and self.posterior is None:
+            raise ValueError(
+                "calibration: there are no samples to calibrate; add the section `posterior`"
+            )
         return self
 
     @model_validator(mode="after")
@@ -357,10 +396,21 @@ class Config(Section):
             files.append(self.catalogues.excess.sequence)
         return files
 
+    def star_tables(self) -> list[str]:
+        """Star tables that a mock has its stars from."""
+        if self.mock is None or not isinstance(self.mock.stars.placement, TableStars):
+            return []
+        return list(self.mock.stars.placement.paths)
+
     def missing_files(self) -> list[str]:
         """One plain sentence for each file that the configuration names and that is not there."""
         if self.catalogues is None:
-            return []
+            return [
+                f"mock.stars.placement.paths: no such file: {path}; the run that selects these "
+                f"stars makes it: snakemake --cores all --configfile FILE {path}"
+                for path in self.star_tables()
+                if not Path(path).is_file()
+            ]
         named = {
             f"catalogues.{role}": self.catalogue_files(role)
             for role in ("astrometry", "extinction")
@@ -372,67 +422,6 @@ class Config(Section):
             for path in files
             if not Path(path).is_file()
         ]
-
-
-def _where(location: tuple[str | int, ...]) -> str:
-    text = ""
-    for part in keys_at(Config, location):
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".")
-
-
-def _known_keys(location: tuple[str | int, ...]) -> list[str]:
-    """Keys that the section around a location knows."""
-    section = section_at(Config, location[:-1])
-    return sorted(section.model_fields) if section is not None else []
-
-
-_NUMBERS = ("float_parsing", "int_parsing")
-_PLAIN = {
-    "float_parsing": "this is no number",
-    "float_type": "this is no number; give one",
-    "int_parsing": "this is no whole number",
-    "int_type": "this is no whole number; give one",
-    "int_from_float": "this is no whole number; give one",
-    "tuple_type": "this is no list; give one in brackets, [..., ...]",
-    "string_pattern_mismatch": "use letters, digits, `_`, `.` and `-` only, a letter or a digit "
-    "first, and no blanks",
-}
-
-
-def _sentence(item: Any) -> str:
-    """What is wrong and what to do, from one of pydantic's errors."""
-    kind, given = item["type"], item.get("input")
-    if kind == "extra_forbidden":
-        known = _known_keys(item["loc"])
-        return "unknown key" + (nearest(str(item["loc"][-1]), known) if known else "")
-    if kind == "missing":
-        return "missing; it has no default"
-    if kind == "union_tag_not_found":
-        return "its key `kind` is missing; it chooses the form of this section"
-    if kind == "union_tag_invalid":
-        return f"kind: {item['ctx']['tag']!r} is none of {item['ctx']['expected_tags']}"
-    if kind == "invalid_key":
-        return f"the key {given!r} is no text; quote it (YAML reads on, off, yes and no as logical)"
-    message = _PLAIN.get(kind) or re.sub(r"^Value error, ", "", item["msg"])
-    if kind == "too_short":
-        found, wanted = item["ctx"]["actual_length"], item["ctx"]["min_length"]
-        has = f"has {found} of" if found else "is empty and needs"
-        message = f"{has} at least {wanted} item{'s' if wanted > 1 else ''}; add what is missing"
-    if kind in _NUMBERS and isinstance(given, str) and re.match(r"\s*[-+]?\.?\d", given):
-        message = f"{message}: give the number alone, its unit is part of the key's name"
-    plain = isinstance(given, str | int | float | bool)
-    return message + (f" (given: {given!r})" if plain else "")
-
-
-def _explain(error: ValidationError, origin: str) -> str:
-    # a check across sections has no place of its own and names its keys itself
-    lines = [
-        ": ".join(part for part in (_where(item["loc"]), _sentence(item)) if part)
-        for item in error.errors()
-    ]
-    listing = "\n  ".join(lines)
-    return f"{origin}: the configuration cannot be used:\n  {listing}\nSee config/README.md."
 
 
 def parse(content: Any, origin: str = "config") -> Config:
@@ -448,7 +437,7 @@ def parse(content: Any, origin: str = "config") -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_explain(error, origin)) from None
+        raise ConfigError(explain(Config, error, origin)) from None
     # checks across sections calculate with what is given
     except (ArithmeticError, MemoryError, RecursionError) as error:
         raise ConfigError(

@@ -9,9 +9,16 @@ moved to where
 
 as in geometric variational inference (Frank, Leike & Ensslin 2021, Entropy 23, 853): noise of the
 prior and of the stars, and the posterior that they leave, are Gaussian in those coordinates.
+
+The maximum is not where the posterior's mass is: there the field has taken up some of the noise,
+so that scatter terms come out too small, and where extinction is curved in ln rho, the mean lies
+aside. `centred` moves the point about which samples are drawn to where the gradient of ln p
+vanishes on the average over the samples, which is what makes the divergence from the posterior
+least for samples of that shape.
 """
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -26,6 +33,9 @@ Vector = Float[Array, " p"]
 
 _WORSE = 0.9
 _SHORTEST = 1 / 16
+# the centre is found to this many standard deviations, in no more Newton steps for one set of
+# samples; these, and those steps, are solved for to a tenth
+_CENTRED, _CENTRE_STEPS, _ROUGH = 0.1, 3, 0.1
 
 
 class Sample(NamedTuple):
@@ -109,6 +119,66 @@ class PosteriorSampler:
             return Sample(linear, linear, products, self._tolerance)
         there, missed, more = self._bent(noise, linear)
         return Sample(there, linear, products + more, missed)
+
+    def centred(self, key: PRNGKeyArray, *, pairs: int, rounds: int) -> "PosteriorSampler":
+        """The same about the point where ln p has no slope on the average over samples.
+
+        Parameters
+        ----------
+        key
+            Of the samples.
+        pairs
+            Over so many pairs of samples, of one noise and its negative.
+        rounds
+            How often samples are drawn anew about the point that was found, at most.
+        """
+        here, keys = self, jax.random.split(key, pairs)
+        for _ in range(rounds):
+            offsets = [offset for each in keys for offset in here._pair(each)]
+            here, moved = here._balanced(offsets)
+            if moved < _CENTRED:
+                break
+        return here
+
+    def _about(self, flat: Vector) -> "PosteriorSampler":
+        """The same about another point."""
+        other = copy.copy(self)
+        other._flat, other._anchors = flat, self._products.expand(flat)[2]
+        return other
+
+    def _pair(self, key: PRNGKeyArray) -> list[Vector]:
+        """Where two samples of opposite noise are, from the centre."""
+        noise, found = self._products.noise(self._flat, self._anchors, key), []
+        for each in (noise, -noise):
+            there = self._flat + self._solve(each, _ROUGH)[0]
+            if self._steps:
+                there = self._bent(each, there)[0]
+            found.append(there - self._flat)
+        return found
+
+    def _mean_slope(self, flat: Vector, offsets: Sequence[Vector]) -> Vector:
+        slopes = [self._products.slope(flat + offset)[1] for offset in offsets]
+        return jnp.mean(jnp.stack(slopes), axis=0)
+
+    def _balanced(self, offsets: Sequence[Vector]) -> tuple["PosteriorSampler", float]:
+        """About the point whose mean slope over some offsets vanishes, and how far that is."""
+        flat, slope = self._flat, self._mean_slope(self._flat, offsets)
+        size = first = self._size(slope)
+        for _ in range(_CENTRE_STEPS):
+            if size < _CENTRED:
+                break
+            step, length = self._solve(slope, _ROUGH)[0], 1.0
+            while True:
+                trial = flat + length * step
+                found = self._mean_slope(trial, offsets)
+                shorter = self._size(found)
+                if shorter < _WORSE * size or length < _SHORTEST:
+                    break
+                length /= 2
+            if not shorter < size:
+                break
+            flat, slope, size = trial, found, shorter
+        return (self, first) if flat is self._flat else (self._about(flat), first)
 
     def _bent(self, noise: Vector, there: Vector) -> tuple[Vector, float, int]:
         """Newton's steps with the metric of the maximum, shortened where they do not help."""

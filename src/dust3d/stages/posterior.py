@@ -63,7 +63,7 @@ def _prior_variance(settings: FitSettings, target: Target) -> PriorVariance:
 def _sampler(
     feed: Feed, posterior: Posterior, target: Target, xi: Xi, nodes: int
 ) -> PosteriorSampler:
-    """What draws samples around the maximum of a fit."""
+    """What draws samples of the posterior around the maximum of a fit."""
     adaptive = feed.settings.ray_method == "reference"
     if adaptive:
         batches = feed.exact(nodes, _EXACT_BATCH)
@@ -80,7 +80,7 @@ def _sampler(
         block=block,
         seed=feed.seed,
     )
-    return PosteriorSampler(
+    sampler = PosteriorSampler(
         products,
         flat,
         precondition,
@@ -88,6 +88,9 @@ def _sampler(
         most=posterior.max_products,
         steps=posterior.curvature_steps,
     )
+    # the same in all jobs of a fit
+    key, rounds = key_for(feed.seed, f"centre of {feed.settings.name}"), posterior.centre_rounds
+    return sampler.centred(key, pairs=posterior.centre_pairs, rounds=rounds)
 
 
 def _drawn(name: str, sampler: PosteriorSampler, numbers: Sequence[int], seed: int) -> list[Sample]:

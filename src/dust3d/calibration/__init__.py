@@ -1,0 +1,1 @@
+"""Simulation-based calibration: truths from the prior, and their ranks among posterior samples."""

@@ -1,0 +1,6 @@
+from dust3d.progress import job
+
+with job(snakemake.log[0]):
+    from dust3d.stages import calibrate
+
+    calibrate.ranks(output=snakemake.output[0], **snakemake.params)
