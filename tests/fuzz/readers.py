@@ -90,7 +90,7 @@ def stars(path: Path) -> dict[str, np.ndarray]:
     """A star table, as a fit takes it and whole."""
     taken = dataclasses.asdict(read_observations(path, HALF_WIDTHS))
     whole = _columns(read_table(path))
-    return {name: np.asarray(value) for name, value in (taken | whole).items()}
+    return {name: np.asarray(value) for name, value in (taken | whole).items() if value is not None}
 
 
 def resumed(path: Path) -> dict[str, np.ndarray]:

@@ -66,6 +66,26 @@ def test_newton_steps_cost_a_dense_block():
     assert more == 1e6 * 4 * 4
 
 
+def test_uncertain_distances_cost_numbers_for_each_of_their_cells():
+    load = replace(LOAD, rays=7)
+    stars = [peak_bytes(some, streamed=False, held=0.0)["stars"] for some in (LOAD, load)]
+    # a distance and a spread for each cell, in 8 bytes and in the fit's 4
+    assert stars[1] - stars[0] == 1.1e6 * 7 * 2 * (8 + 4)
+    exact = replace(LOAD, ray_bytes=0.0, voxels=0, nodes=30)
+    steps = [
+        peak_bytes(some, streamed=True, held=0.0)["step"]
+        for some in (exact, replace(exact, rays=7))
+    ]
+    parameters = 12 * 4 * LOAD.parameters
+    assert steps[1] - parameters == 7 * (steps[0] - parameters)
+    newton = [
+        peak_bytes(replace(some, block=2000), streamed=False, held=0.0)["newton"]
+        for some in (LOAD, load)
+    ]
+    assert newton[1] - newton[0] == 1e6 * (2 * 6 + 7) * 4
+    assert work(replace(exact, rays=7)) > 6 * work(exact)
+
+
 def test_a_dense_metric_that_would_not_fit_is_refused():
     load = replace(LOAD, stars=1000, heldout=100, block=2000, dense=30_000)
     assert peak_bytes(load, streamed=False, held=0.0)["newton"] > 3 * 8 * 30_000**2

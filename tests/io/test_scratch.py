@@ -1,9 +1,12 @@
 """Stars put in order on disk: the same ones as in memory, in any order, in little memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.inference.small import BOX, observations
 
+from dust3d.distances import DistanceCells
 from dust3d.errors import ProductError
 from dust3d.io.scratch import OrderedStars, scratch_bytes, write_ordered
 
@@ -17,7 +20,7 @@ def ordered(folder, stars, order, *, chunk=7, bucket=11):
     places = np.empty(len(order), dtype=np.int32)
     places[order] = np.arange(len(order))
     path = folder / "scratch.h5"
-    return write_ordered(path, chunks_of(stars, chunk), places, ("A", "F"), len(BOX), bucket)
+    return write_ordered(path, chunks_of(stars, chunk), places, ("A", "F"), len(BOX), bucket=bucket)
 
 
 # buckets and chunks that divide the number of stars, do not, and are larger
@@ -52,3 +55,17 @@ def test_stars_that_cannot_be_used_leave_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ProductError, match="no such file"):
         OrderedStars(tmp_path / "scratch.h5", ("A", "F"))
+
+
+def test_distance_posteriors_go_along(tmp_path):
+    stars = observations(60)
+    generator = np.random.default_rng(2)
+    stars = replace(stars, cells=DistanceCells(*generator.uniform(0.1, 1, (2, 60, 4))))
+    order = generator.permutation(60)
+    places = np.argsort(order)
+    path, chunks = tmp_path / "scratch.h5", chunks_of(stars, 7)
+    found = write_ordered(path, chunks, places, ("A", "F"), len(BOX), 4, bucket=11)
+    some, expected = found.take(13, 26), stars.take(order[13:26])
+    np.testing.assert_array_equal(some.cells.distance, expected.cells.distance)
+    np.testing.assert_array_equal(some.cells.spread, expected.cells.spread)
+    assert scratch_bytes(60, 3, 4) == scratch_bytes(60, 3) + 60 * 2 * 4 * 8

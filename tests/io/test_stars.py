@@ -5,6 +5,7 @@ import pytest
 from astropy import units as u
 from astropy.table import QTable
 
+from dust3d.distances import distance_cells
 from dust3d.errors import TableError
 from dust3d.io import tables
 from dust3d.io.stars import observation_chunks, read_observations, read_split
@@ -99,3 +100,64 @@ def test_a_class_may_have_all_its_stars_on_one_side_of_the_split(tmp_path):
     assert train.class_names == heldout.class_names == ("A", "B", "F", "O")
     assert [train.class_names[i] for i in train.classes] == names["train"]
     assert [heldout.class_names[i] for i in heldout.classes] == names["heldout"]
+
+
+PRIOR = {"parallax_zero_point_mas": -0.02, "distance_scale_kpc": 0.5}
+
+
+def uncertain_table(**changes):
+    """The three stars with parallaxes of 1 %, 10 % and 30 %."""
+    parallax = np.array([10.0, 5.0, 1 / 0.3]) * u.mas
+    made = table(parallax=parallax, parallax_error=[0.01, 0.1, 0.3] * parallax, **changes)
+    made.meta = dict(PRIOR)
+    return made
+
+
+def test_distance_posteriors_in_cells_end_at_the_face_of_the_box(tmp_path):
+    write_table(tmp_path / "train.h5", uncertain_table())
+    stars = read_observations(tmp_path / "train.h5", BOX, cells=5)
+    parallax = np.array([10.0, 5.0, 1 / 0.3])
+    free = distance_cells(parallax + 0.02, [0.01, 0.1, 0.3] * parallax, 0.5, 5)
+    np.testing.assert_allclose(stars.cells.distance[:2], free.distance[:2], rtol=1e-12)
+    np.testing.assert_allclose(stars.cells.spread[:2], free.spread[:2], rtol=1e-12)
+    # the third star's posterior reaches beyond z = 0.5 kpc
+    assert free.distance[2, -1] > 0.5
+    assert stars.cells.distance[2, -1] == pytest.approx(0.5, rel=1e-9)
+    assert stars.cells.distance[2, -1] <= 0.5
+    assert stars.cells.spread[2, -1] == 0
+    assert (stars.rays, stars.reach_kpc) == (5, stars.cells.distance.max())
+    assert stars.ends.shape == (3, 5, 3)
+    np.testing.assert_allclose(stars.ends[2, :, 2], stars.cells.distance[2], rtol=1e-12)
+    one = stars.take(np.array([1]))
+    np.testing.assert_array_equal(one.cells.distance, stars.cells.distance[1:2])
+    # known distances: as ever
+    known = read_observations(tmp_path / "train.h5", BOX)
+    assert known.cells is None
+    np.testing.assert_array_equal(known.positions, stars.positions)
+    assert (known.rays, known.reach_kpc) == (1, known.distances.max())
+
+
+def test_cells_are_read_in_chunks(tmp_path, monkeypatch):
+    write_table(tmp_path / "train.h5", uncertain_table())
+    whole = read_observations(tmp_path / "train.h5", BOX, cells=3)
+    monkeypatch.setattr(tables, "_ROWS_PER_CHUNK", 2)
+    again = read_observations(tmp_path / "train.h5", BOX, cells=3)
+    np.testing.assert_array_equal(again.cells.distance, whole.cells.distance)
+    np.testing.assert_array_equal(again.cells.spread, whole.cells.spread)
+
+
+def test_stars_without_what_posteriors_follow_from(tmp_path):
+    path = tmp_path / "train.h5"
+    write_table(path, table())
+    with pytest.raises(TableError, match=r"no parallax_zero_point_mas.*distance_cells: 1"):
+        read_observations(path, BOX, cells=3)
+    bare = table()
+    bare.meta = dict(PRIOR)
+    write_table(path, bare)
+    with pytest.raises(TableError, match="no column 'parallax', 'parallax_error'"):
+        read_observations(path, BOX, cells=3)
+    broken = uncertain_table()
+    broken["parallax_error"][1] = 0 * u.mas
+    write_table(path, broken)
+    with pytest.raises(TableError, match=r"1 of 3 stars have no parallax.*in row 1"):
+        read_observations(path, BOX, cells=3)

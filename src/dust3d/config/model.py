@@ -161,6 +161,13 @@ class Likelihood(Section):
         description="Prior standard deviation of a zero point per class, in E(B-V), times "
         "R_V = 3.1 in A_V; 0 fits none.",
     )
+    distance_cells: int = Field(
+        default=1,
+        ge=1,
+        le=63,
+        description="Over how many cells of each star's distance posterior the likelihood is "
+        "averaged: as many rays to each star. 1: the median distance is taken as known.",
+    )
 
 
 class ProductionRays(Section):

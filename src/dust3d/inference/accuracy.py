@@ -60,14 +60,16 @@ def settle_nodes(
 
     Returns
     -------
-    Nodes n, the percentile [mag], and the extinctions with 2 n nodes.
+    Nodes n, the percentile [mag], and the extinctions with 2 n nodes: (n,), or (n, cells) where
+    distances are uncertain.
 
     Raises
     ------
     FitError
         If a few thousand nodes are not enough: the field is too rough to integrate.
     """
-    positions = np.asarray(observations.positions)
+    ends = np.asarray(observations.ends)
+    positions = ends.reshape(-1, ends.shape[-1])
     settled = settle(
         lambda rows, nodes: extinctions(field, positions[rows], nodes),
         len(positions),
@@ -83,7 +85,7 @@ def settle_nodes(
             f"{settled.change_mag:.2g} mag: the field is too rough to integrate; lower the "
             "learning rate or the order"
         )
-    return settled.nodes, settled.change_mag, settled.values
+    return settled.nodes, settled.change_mag, settled.values.reshape(ends.shape[:-1])
 
 
 def ray_accuracy(
@@ -112,7 +114,8 @@ def ray_accuracy(
         values, _ = rays.moments(field, batch, False)
         parts.append(np.asarray(values)[np.asarray(stars.weight) > 0])
     nodes, nodes_error, exact = settle_nodes(field, sample, first_nodes, limit_sigma)
-    error = np.abs(np.concatenate(parts) - exact) / sample.sigma
+    # all rays count alike, those to the cells of an uncertain distance too
+    error = np.abs(np.concatenate(parts) - exact).T / sample.sigma
     median, p99 = np.percentile(error, [50, 99])
     # finer rays for one process are finer rays for all
     found = processes.agreed([nodes, nodes_error, float(median), float(p99)])

@@ -24,7 +24,8 @@ from dust3d.inference.devices import (
     share_out,
     shares,
 )
-from dust3d.inference.likelihood import Stars
+from dust3d.inference.distance_cells import CellSightlines
+from dust3d.inference.likelihood import Cells, Stars
 from dust3d.inference.target import Sightlines
 from dust3d.observations import Observations
 from dust3d.rays import nodes as exact
@@ -67,11 +68,16 @@ def batch_rows(n: int, batch: int, generator: np.random.Generator) -> np.ndarray
 
 def stars_of(observations: Observations, rows: np.ndarray, dtype: jnp.dtype) -> Stars:
     """The measured stars of all batches, arrays of shape (batches, size)."""
+    cells = observations.cells
+    if cells is not None:
+        both = (cells.distance[rows], cells.spread[rows])
+        cells = Cells(*(jnp.asarray(values, dtype) for values in both))
     return Stars(
         jnp.asarray(observations.extinction[rows], dtype),
         jnp.asarray(observations.sigma[rows], dtype),
         jnp.asarray(observations.classes[rows], jnp.int32),
         jnp.asarray(rows >= 0, dtype),
+        cells,
     )
 
 
@@ -165,8 +171,9 @@ class Batches:
 
     def release(self) -> None:
         """Let go of the sightlines, which will not be used again."""
-        if isinstance(self._rays, GridSightlines):
-            self._rays.release()
+        rays = self._rays.rays if isinstance(self._rays, CellSightlines) else self._rays
+        if isinstance(rays, GridSightlines):
+            rays.release()
 
     def prefetch(self, batch: int) -> None:
         """Begin to make a batch ready; all of these are."""

@@ -9,6 +9,7 @@ from dust3d.config.model import VerticalMean
 from dust3d.fields.modes import fourier_modes
 from dust3d.inference.batches import Batches, GridSightlines, NodeSightlines, OdeSightlines
 from dust3d.inference.devices import star_mesh
+from dust3d.inference.distance_cells import sightlines_to
 from dust3d.inference.likelihood import Likelihood
 from dust3d.inference.prior import (
     ConstantMeanPrior,
@@ -85,7 +86,7 @@ def target_for(settings: FitSettings, n_classes: int, seed: int, dtype) -> Targe
 
 def sightlines_for(
     settings: FitSettings,
-    positions: Float[np.ndarray, "n ndim"],
+    ends: Float[np.ndarray, "n ndim"] | Float[np.ndarray, "n cells ndim"],
     rows: np.ndarray,
     *,
     refinements: int = 0,
@@ -97,8 +98,8 @@ def sightlines_for(
 
     Parameters
     ----------
-    positions
-        Stars [kpc].
+    ends
+        Where rays to the stars end [kpc], as of `Observations.ends`.
     rows
         Rows of each batch, shape (batches, size).
     refinements
@@ -111,14 +112,18 @@ def sightlines_for(
         The largest distance, for the number of nodes; none: that of these stars.
     """
     rays, dtype, mesh = settings.rays, settings.dtype, star_mesh()
-    if settings.ray_method == "production":
-        scheme = settings.scheme(choice, refinements, order)
-        return GridSightlines.resident(positions, rows, scheme, dtype, mesh)
-    if settings.ray_method == "exact":
-        reach = reach_kpc or float(np.linalg.norm(positions, axis=1).max())
-        nodes = settings.first_nodes(reach, order) * 2**refinements
-        return NodeSightlines(positions, rows, nodes, dtype, mesh, settings.evaluator)
-    return OdeSightlines(positions, rows, rays.reference, dtype, mesh)
+
+    def make(positions: np.ndarray, rows: np.ndarray) -> Sightlines:
+        if settings.ray_method == "production":
+            scheme = settings.scheme(choice, refinements, order)
+            return GridSightlines.resident(positions, rows, scheme, dtype, mesh)
+        if settings.ray_method == "exact":
+            reach = reach_kpc or float(np.linalg.norm(positions, axis=1).max())
+            nodes = settings.first_nodes(reach, order) * 2**refinements
+            return NodeSightlines(positions, rows, nodes, dtype, mesh, settings.evaluator)
+        return OdeSightlines(positions, rows, rays.reference, dtype, mesh)
+
+    return sightlines_to(ends, rows, mesh, make)
 
 
 def batches_for(
@@ -133,5 +138,5 @@ def batches_for(
 
     `number` as of `Batches`, `options` as for `sightlines_for`.
     """
-    rays = sightlines_for(settings, observations.positions, rows, **options)
+    rays = sightlines_for(settings, observations.ends, rows, **options)
     return Batches(rays, observations, rows, settings.dtype, star_mesh(), number)

@@ -72,7 +72,7 @@ class Cost:
 
 def work(load: Load) -> float:
     """Work of one pass over the stars, in units of one weight's."""
-    stars = load.stars * (load.ray_bytes / _WEIGHT_BYTES + _NODE * load.nodes)
+    stars = load.stars * (load.ray_bytes / _WEIGHT_BYTES + _NODE * load.nodes * load.rays)
     return stars + load.stars / load.batch * _VOXEL * load.voxels * load.columns
 
 

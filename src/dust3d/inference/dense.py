@@ -2,7 +2,8 @@
 
 With J the derivatives of each star's expected extinction and ln variance, the
 metric is M = 1 + J^T W J, W the Fisher information of the likelihood about the
-two; a step is M^-1 grad ln p.
+two; a step is M^-1 grad ln p. Of uncertain distances gradients are exact and the metric is that
+of `products`.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from dust3d import processes
 from dust3d.config.optimiser import Newton
 from dust3d.inference.batches import NodeSightlines, stars_of
+from dust3d.inference.distance_cells import sightlines_to
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.newton import Uphill
 from dust3d.inference.prior import Xi
@@ -54,12 +56,16 @@ class DenseProblem:
         flat, self._unravel = ravel_pytree(like)
         self.parameters = flat.size
         self._target = target
-        per_star = 8 * (nodes + 4) * self.parameters
+        ends = observations.ends
+        per_star = 8 * (nodes + 4) * self.parameters * int(np.prod(ends.shape[1:-1]))
         chunk = int(np.clip(_BYTES_PER_CHUNK // per_star, 1, len(observations)))
         rows = np.arange(len(observations))
         rows = np.concatenate([rows, np.full(-len(rows) % chunk, -1)]).reshape(-1, chunk)
         dtype = jnp.dtype("float64")
-        self._rays = NodeSightlines(observations.positions, rows, nodes, dtype)
+        self._nodes, self._ends = nodes, jnp.asarray(ends[rows], dtype)
+        self._rays = sightlines_to(
+            ends, rows, None, lambda places, rows: NodeSightlines(places, rows, nodes, dtype)
+        )
         self._stars = stars_of(observations, rows, dtype)
         self._expand = eqx.filter_jit(self._expand_chunk)
         self._value = eqx.filter_jit(self._log_likelihood_chunk)
@@ -74,34 +80,49 @@ class DenseProblem:
     ) -> Float[Array, ""]:
         return self._target.log_likelihood(self._unravel(flat), self._rays, chunk, stars)
 
-    def _expand_chunk(self, flat: Float[Array, " p"], chunk: Int[Array, ""], stars: Stars):
-        """Gradient of ln L and Fisher matrix of one chunk."""
-        likelihood = self._target.likelihood
+    def _outputs(self, flat: Float[Array, " p"], ends: Array, star: Stars):
+        """Mean and ln of the scatter of one star, and its ln p where that is no function of them.
 
-        def outputs(flat, position, star: Stars):
-            xi = self._unravel(flat)
-            field = self._target.prior.field(xi["field"])
-            first, second = exact.moments(field, position[None], nodes=self._rays.nodes)
-            one = jax.tree.map(lambda a: a[None], star)
-            nuisance = likelihood.nuisance(xi["likelihood"])
-            mean, variance = likelihood.moments(nuisance, first, second, one)
-            both = jnp.stack([mean[0], jnp.log(variance[0])])
-            return both, both
+        Beside them the variance with that of the extinction over the distance posterior.
+        """
+        likelihood, xi = self._target.likelihood, self._unravel(flat)
+        field = self._target.prior.field(xi["field"])
+        first, second = exact.moments(field, jnp.atleast_2d(ends), nodes=self._nodes)
+        if star.cells is not None:
+            first, second = first[None], second[None]
+        one = jax.tree.map(lambda a: a[None], star)
+        nuisance = likelihood.nuisance(xi["likelihood"])
+        shares = likelihood.measured_shares(nuisance, first, second, one)
+        shares = jax.lax.stop_gradient(shares) if shares is not None else None
+        mean, variance = likelihood.moments(nuisance, first, second, one, shares)
+        whole = variance + likelihood.distance_variance(first, one, shares)
+        found = jnp.stack([mean[0], jnp.log(variance[0])])
+        if star.cells is not None:
+            found = jnp.append(found, likelihood.log_likelihood(nuisance, first, second, one))
+        return found, (found, whole[0])
 
-        jacobian, values = jax.vmap(jax.jacrev(outputs, has_aux=True), (None, 0, 0))(
-            flat, self._rays.positions[chunk], stars
-        )
-        mean, variance = values[:, 0], jnp.exp(values[:, 1])
+    def _gradient(self, stars: Stars, values: Array, jacobian: Array) -> Float[Array, " p"]:
+        """Of ln L, from the outputs of all stars and their derivatives."""
+        if stars.cells is not None:
+            return stars.weight @ jacobian[:, 2]
 
         def density(mean, ln_variance):
-            return likelihood.log_density(stars.extinction, mean, jnp.exp(ln_variance))
+            variance = jnp.exp(ln_variance)
+            return self._target.likelihood.log_density(stars.extinction, mean, variance)
 
-        _, pull = jax.vjp(density, mean, values[:, 1])
+        _, pull = jax.vjp(density, values[:, 0], values[:, 1])
         by_mean, by_ln_variance = pull(stars.weight)
-        gradient = by_mean @ jacobian[:, 0] + by_ln_variance @ jacobian[:, 1]
-        about_mean, about_ln_variance = likelihood.fisher(variance)
+        return by_mean @ jacobian[:, 0] + by_ln_variance @ jacobian[:, 1]
+
+    def _expand_chunk(self, flat: Float[Array, " p"], chunk: Int[Array, ""], stars: Stars):
+        """Gradient of ln L and Fisher matrix of one chunk."""
+        derivatives = jax.vmap(jax.jacrev(self._outputs, has_aux=True), (None, 0, 0))
+        jacobian, (values, whole) = derivatives(flat, self._ends[chunk], stars)
+        about_mean, about_ln_variance = self._target.likelihood.fisher(whole)
+        about_ln_variance = about_ln_variance * (jnp.exp(values[:, 1]) / whole) ** 2
         left = jnp.sqrt(stars.weight * about_mean)[:, None] * jacobian[:, 0]
         right = jnp.sqrt(stars.weight * about_ln_variance)[:, None] * jacobian[:, 1]
+        gradient = self._gradient(stars, values, jacobian)
         return gradient, left.T @ left + right.T @ right
 
     def log_posterior(self, flat: Float[Array, " p"]) -> float:

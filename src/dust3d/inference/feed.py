@@ -159,7 +159,12 @@ class Feed:
         """Stars of a batch: without a grid to transform, those of a step."""
         if self.settings.ray_method != "production":
             return self.size
-        return min(_MOST_AT_ONCE, len(self.train))
+        return min(max(1, _MOST_AT_ONCE // self._rays), len(self.train))
+
+    @property
+    def _rays(self) -> int:
+        """Rays to each star."""
+        return self.train.sample.rays
 
     @cached_property
     def _last_rays(self) -> "Feed":
@@ -201,11 +206,11 @@ class Feed:
         return batches
 
     def exact(self, nodes: int, batch: int) -> StarBatches:
-        """Training stars with exact rays, so many nodes on each."""
+        """Training stars with exact rays, so many nodes on each, about so many in a batch."""
         exact = self.settings.rays.exact.model_copy(update={"nodes": nodes})
         feed = self._with_rays({"method": "exact", "exact": exact})
         make = feed._streamed if self.budget.streamed else feed._resident
-        return make("train", self.train, batch, {})
+        return make("train", self.train, max(1, batch // self._rays), {})
 
     def _with_rays(self, update: dict[str, Any]) -> "Feed":
         """The same stars, seen by other rays."""
@@ -261,11 +266,11 @@ class Feed:
             rows = StreamedRays(stars, make_rows, scheme.size, store)
             matrix = RayMatrix(rows)
             lines = GridSightlines(matrix, stars.count, scheme, settings.dtype, mesh)
-            return StreamedBatches(stars, MatrixLines(lines, rows), settings.dtype)
+            return StreamedBatches(stars, MatrixLines(lines, rows, self._rays), settings.dtype)
 
-        def make(positions: np.ndarray, rows: np.ndarray):
+        def make(ends: np.ndarray, rows: np.ndarray):
             reach = source.reach_kpc
-            return sightlines_for(settings, positions, rows, reach_kpc=reach, **options)
+            return sightlines_for(settings, ends, rows, reach_kpc=reach, **options)
 
         return StreamedBatches(stars, BatchLines(stars, make), settings.dtype)
 
@@ -294,8 +299,8 @@ class Feed:
 
     def _ray_bytes(self, scheme: Scheme) -> float:
         """R of one star [bytes], from the sample."""
-        some = self.train.sample.positions[:_PROBED]
-        blocks = ray_blocks(some, scheme)
+        some = self.train.sample.ends[:_PROBED]
+        blocks = ray_blocks(some.reshape(-1, some.shape[-1]), scheme)
         return sum(b.data.nbytes + b.indices.nbytes + b.indptr.nbytes for b in blocks) / len(some)
 
     def load(self, **options: Any) -> Load:
@@ -331,6 +336,7 @@ class Feed:
             at_once=_share(self._most_at_once() if climbs else self.size),
             block=min(newton.block_parameters, parameters) if climbs else 0,
             dense=parameters if dense else 0,
+            rays=self._rays,
         )
 
     @property

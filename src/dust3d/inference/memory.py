@@ -20,6 +20,8 @@ GB = 1e9
 _COMPILER = 0.35 * GB
 # float64 positions, extinction, sigma and class of a star in memory, and its place in the order
 _STAR_NUMBERS = 3
+# and of each cell of an uncertain distance, its distance and spread
+_CELL_NUMBERS = 2
 _ORDER_BYTES = 4
 # arrays of the grid's size in a gradient: spectrum, ln rho, rho, cotangents and FFT workspace
 _GRID_ARRAYS = 10
@@ -30,8 +32,10 @@ _NODE_NUMBERS = 14
 # matrices of the size of the dense block of Newton's preconditioner, and programs of Newton steps
 _BLOCKS = 4
 _NEWTON = 0.2 * GB
-# numbers that products with the metric keep of each star
-_ANCHORS = 4
+# numbers that products with the metric keep of each star, and of each ray to it
+_ANCHORS = 2
+_RAY_ANCHORS = 2
+_CELL_ANCHORS = 1
 # matrices of the size of a dense metric in float64, and derivatives of some stars beside them
 _METRICS = 3
 _DERIVATIVES = 0.6 * GB
@@ -53,7 +57,8 @@ class Load:
     parameters
         Numbers that are fitted.
     ray_bytes
-        R of one star, forward and where it is kept also transposed [bytes]; 0 without R.
+        R of one star, all rays to it, forward and where it is kept also transposed [bytes];
+        0 without R.
     voxels
         Voxels of all grids; 0 without a grid.
     columns
@@ -70,6 +75,8 @@ class Load:
         Parameters of the dense block of Newton's preconditioner; 0 without Newton steps.
     dense
         Parameters of Newton's dense metric, where stars are in memory; 0 without it.
+    rays
+        Rays to each star: one to each cell of its distance posterior, or 1.
     """
 
     stars: int
@@ -86,6 +93,7 @@ class Load:
     at_once: int
     block: int
     dense: int = 0
+    rays: int = 1
 
     def scaled(self, *, stars: float = 1, order: float = 1) -> "Load":
         """With so many times the stars, and so many times the order along each axis."""
@@ -114,7 +122,9 @@ def peak_bytes(load: Load, *, streamed: bool, held: float) -> dict[str, float]:
     held
         What the process holds before [bytes].
     """
-    star = 8 * (load.ndim + _STAR_NUMBERS) + _ORDER_BYTES + 4 * load.itemsize
+    cells = _CELL_NUMBERS * load.rays if load.rays > 1 else 0
+    star = 8 * (load.ndim + _STAR_NUMBERS + cells) + _ORDER_BYTES
+    star += (4 + cells) * load.itemsize
     if streamed:
         kept = KEPT * (load.batch + load.heldout_batch)
         parts = {"stars": kept * star, "rays": kept * load.ray_bytes}
@@ -124,7 +134,8 @@ def peak_bytes(load: Load, *, streamed: bool, held: float) -> dict[str, float]:
     pieces = (load.batch if streamed else load.at_once) * load.ray_bytes
     making = _MAKING * cores() + pieces if load.ray_bytes else 0.0
     grid = load.voxels * load.itemsize * load.columns * (_GRID_ARRAYS + cores())
-    nodes = max(load.batch, load.heldout_batch) * load.nodes * load.itemsize * _NODE_NUMBERS
+    nodes = max(load.batch, load.heldout_batch) * load.rays * load.nodes
+    nodes *= load.itemsize * _NODE_NUMBERS
     parameters = load.parameters * load.itemsize * _PARAMETER_ARRAYS
     return {
         "process": held + _COMPILER,
@@ -139,10 +150,11 @@ def _newton_bytes(load: Load, streamed: bool) -> float:
     """What Newton steps hold beside the stars and their rays [bytes]."""
     # streamed stars have no dense metric
     if load.dense and not streamed:
-        derivatives = 8 * _NUMBERS_PER_DERIVATIVE * load.dense * load.stars
+        derivatives = 8 * _NUMBERS_PER_DERIVATIVE * load.dense * load.stars * load.rays
         return _METRICS * 8 * load.dense**2 + min(_DERIVATIVES, derivatives) + _NEWTON
     if load.block:
-        kept = _ANCHORS * load.stars
+        kept = (_ANCHORS + _RAY_ANCHORS * load.rays) * load.stars
+        kept += _CELL_ANCHORS * load.rays * load.stars if load.rays > 1 else 0
         return (_BLOCKS * load.block**2 + kept) * load.itemsize + _NEWTON
     return 0.0
 

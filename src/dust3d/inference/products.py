@@ -5,6 +5,14 @@ parameters, the metric is M = 1 + J^T W J, W the Fisher information of the likel
 about the two. A product with M costs one forward and one adjoint transform of the
 field, and one product with R and one with its transpose: what does not change between
 products of one expansion (extinctions, weights) is kept.
+
+Where distances are uncertain, values and gradients are those of the average over their posteriors;
+the metric takes that mixture for one distribution of its mean and variance, each cell of the
+posterior weighted with its probability given the star's extinction. J are the derivatives of that
+mean and of the scatter about the extinctions; the probabilities are held, and so is, in W, the
+variance V of the extinction over the cells. A mixture of Gaussians of variance s^2 that is moved as
+a whole curves by 1 / s^2 - V / s^4, which may be negative (Louis 1982); 1 / (s^2 + V) is the same
+where V is small, never less, and positive.
 """
 
 from typing import Any, NamedTuple
@@ -18,7 +26,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from dust3d import processes
 from dust3d.inference.batches import StarBatches
 from dust3d.inference.devices import summed
-from dust3d.inference.likelihood import Stars
+from dust3d.inference.likelihood import Moment, Shares, Stars
 from dust3d.inference.prior import Xi
 from dust3d.inference.target import Sightlines, Target
 
@@ -29,15 +37,18 @@ class Anchor(NamedTuple):
     Parameters
     ----------
     first, second
-        int rho ds [mag] and int rho^2 ds [mag^2 / kpc].
+        int rho ds [mag] and int rho^2 ds [mag^2 / kpc], to each cell of uncertain distances.
     about_mean, about_variance
         Fisher information about each star's mean [1 / mag^2] and variance [1 / mag^4].
+    shares
+        Of the cells of uncertain distances, given the extinctions; none: distances are known.
     """
 
-    first: Float[Array, " n"]
-    second: Float[Array, " n"]
+    first: Moment
+    second: Moment
     about_mean: Float[Array, " n"]
     about_variance: Float[Array, " n"]
+    shares: Shares | None = None
 
 
 @jax.custom_jvp
@@ -93,35 +104,38 @@ class Products:
         field = target.prior.field(xi["field"])
         first, second = rays.moments(field, batch, target.likelihood.needs_second_moment)
         nuisance = target.likelihood.nuisance(xi["likelihood"])
-        mean, variance = target.likelihood.moments(nuisance, first, second, stars)
-        each = stars.weight * target.likelihood.log_density(stars.extinction, mean, variance)
+        likelihood, seen = target.likelihood, (nuisance, first, second, stars)
+        each = stars.weight * likelihood.log_likelihood(*seen)
+        shares = likelihood.measured_shares(*seen)
+        _, variance = likelihood.moments(*seen, shares)
+        variance = variance + likelihood.distance_variance(first, stars, shares)
         # the sum in double precision: gains of the last steps are parts in a million of it
-        return jnp.sum(each, dtype=jnp.float64), (first, second, variance)
+        return jnp.sum(each, dtype=jnp.float64), (first, second, variance, shares)
 
     def _value_of(self, flat, rays, batch, stars):
         return self._log_likelihood(flat, rays, batch, stars)[0]
 
     def _expand_batch(self, flat, rays, batch, stars):
-        (value, (first, second, variance)), gradient = jax.value_and_grad(
+        (value, (first, second, variance, shares)), gradient = jax.value_and_grad(
             self._log_likelihood, has_aux=True
         )(flat, rays, batch, stars)
         about_mean, about_ln_variance = self.target.likelihood.fisher(variance)
         weights = (stars.weight * about_mean, stars.weight * about_ln_variance / variance**2)
-        return value, gradient, Anchor(first, second, *weights)
+        return value, gradient, Anchor(first, second, *weights, shares)
 
-    def _outputs(self, rays, batch, stars, anchor: Anchor | None = None):
-        """Parameters -> mean and variance of each star; about an anchor, derivatives alone."""
+    def _outputs(self, rays, batch, stars, anchor: Anchor, *, known: bool = True):
+        """Parameters -> mean and variance of each star; what is known is not computed again."""
         target = self.target
 
         def outputs(flat):
             xi = self.unravel(flat)
             field = target.prior.field(xi["field"])
             first, second = rays.moments(field, batch, target.likelihood.needs_second_moment)
-            if anchor is not None:
+            if known:
                 first = _anchored(first, anchor.first)
                 second = _anchored(second, anchor.second)
             nuisance = target.likelihood.nuisance(xi["likelihood"])
-            return target.likelihood.moments(nuisance, first, second, stars)
+            return target.likelihood.moments(nuisance, first, second, stars, anchor.shares)
 
         return outputs
 
@@ -133,13 +147,13 @@ class Products:
 
     def _noise_batch(self, flat, key, rays, batch, stars, anchor: Anchor):
         _, pull = jax.vjp(self._outputs(rays, batch, stars, anchor), flat)
-        white = jax.random.normal(key, (2, *anchor.first.shape), flat.dtype)
+        white = jax.random.normal(key, (2, *anchor.about_mean.shape), flat.dtype)
         information = (anchor.about_mean, anchor.about_variance)
         return pull(tuple(jnp.sqrt(w) * n for w, n in zip(information, white, strict=True)))[0]
 
     def _curved_batch(self, flat, there, rays, batch, stars, anchor: Anchor):
         before, pull = jax.vjp(self._outputs(rays, batch, stars, anchor), flat)
-        after = self._outputs(rays, batch, stars)(there)
+        after = self._outputs(rays, batch, stars, anchor, known=False)(there)
         information = (anchor.about_mean, anchor.about_variance)
         change = zip(information, after, before, strict=True)
         return pull(tuple(w * (b - a) for w, b, a in change))[0]

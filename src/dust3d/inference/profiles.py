@@ -1,4 +1,8 @@
-"""The density along the sightlines of a sample of stars, for approximations of the metric."""
+"""The density along the sightlines of a sample of stars, for approximations of the metric.
+
+Of an uncertain distance the mean of A over its cells is one integral along the ray to the farthest:
+of rho times the share of the cells beyond. That is all that the metric's J needs.
+"""
 
 from typing import Any, NamedTuple
 
@@ -23,11 +27,12 @@ class Profiles(NamedTuple):
     Parameters
     ----------
     positions
-        Stars [kpc].
+        Ends of the rays [kpc]: stars, or the farthest cells of uncertain distances.
     nodes
-        Distances of the nodes from the Sun, in units of the star's.
+        Distances of the nodes from the Sun, in units of the ray's length.
     steps
-        What each node adds to A [mag]: weight, distance and density.
+        What each node adds to A [mag]: weight, distance and density; where distances are uncertain
+        times the share of their cells beyond.
     density
         rho at the nodes [mag / kpc].
     stars
@@ -63,6 +68,14 @@ def _ln_density(field: Field, positions: Array, nodes: Array) -> Float[Array, "n
     return found.reshape(len(positions), -1)
 
 
+def _seen(stars: Stars, length: Array, weights: Array) -> Float[Array, "n cells nodes"]:
+    """Which part of what a node stands for lies before each cell of a distance posterior."""
+    assert stars.cells is not None
+    ends = jnp.cumsum(weights)
+    reach = stars.cells.distance / length[:, None]
+    return jnp.clip((reach[..., None] - (ends - weights)) / weights, 0, 1)
+
+
 def profiles_of(
     target: Target, xi: Any, positions: np.ndarray, stars: Stars, *, nodes: int, share: float
 ) -> Profiles:
@@ -83,13 +96,27 @@ def profiles_of(
     t, w = (jnp.asarray(v, dtype) for v in legendre_nodes(nodes))
     fill = -len(positions) % CHUNK
     places = jnp.asarray(np.pad(positions, ((0, fill), (0, 0)), mode="edge"), dtype)
-    stars = jax.tree.map(lambda a: jnp.pad(a, (0, fill), mode="edge"), stars)
+    stars = jax.tree.map(
+        lambda a: jnp.pad(a, ((0, fill), *[(0, 0)] * (a.ndim - 1)), mode="edge"), stars
+    )
     stars = stars._replace(weight=stars.weight * (jnp.arange(len(places)) < len(positions)))
+    if stars.cells is not None:
+        farthest = stars.cells.distance[:, -1] / jnp.linalg.norm(places, axis=1)
+        places = places * farthest[:, None]
     density = jnp.exp(_ln_density(target.prior.field(xi["field"]), places, t))
-    steps = jnp.linalg.norm(places, axis=1)[:, None] * w * density
+    length = jnp.linalg.norm(places, axis=1)
+    steps, held = length[:, None] * w * density, 0.0
     nuisance = target.likelihood.nuisance(xi["likelihood"])
+    if stars.cells is not None:
+        before = _seen(stars, length, w)
+        extinction = jnp.einsum("ncs,ns->nc", before, steps)
+        squared = jnp.einsum("ncs,ns->nc", before, steps * density)
+        shares = target.likelihood.measured_shares(nuisance, extinction, squared, stars)
+        held = target.likelihood.distance_variance(extinction, stars, shares)
+        steps = steps * jnp.einsum("ncs,nc->ns", before, shares)
     first, second = steps.sum(axis=1), jnp.sum(steps * density, axis=1)
     _, variance = target.likelihood.moments(nuisance, first, second, stars)
+    variance = variance + held
     about_mean, about_ln_variance = target.likelihood.fisher(variance)
     about_variance = about_ln_variance / variance**2
     return Profiles(places, t, steps, density, stars, about_mean, about_variance, share)

@@ -127,6 +127,12 @@ class FitSettings:
         return scheme_for(choice.kernel, order or self.order, self.box.half_widths_kpc, finer)
 
     @property
+    def distance_cells(self) -> int:
+        """Cells of the distance posteriors, or 1; the original objective knows no likelihood."""
+        method = self.optimiser.mlp_method if self.fourier is None else self.optimiser.method
+        return self.likelihood.distance_cells if isinstance(method, Adam) else 1
+
+    @property
     def ray_method(self) -> str:
         """The path to extinctions: networks, as dear per voxel as per node, take nodes."""
         if self.fourier is None and self.rays.method == "production":

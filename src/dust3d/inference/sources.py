@@ -14,7 +14,7 @@ from dust3d.observations import Observations
 class StarSource(Protocol):
     """Stars, and the order in which batches take them.
 
-    `class_names` as of `Observations`; `reach_kpc` is the largest distance [kpc]; `sample`
+    `class_names` as of `Observations`; `reach_kpc` is the longest ray [kpc]; `sample`
     is a random sample that stands for all stars.
     """
 
@@ -63,7 +63,7 @@ class ResidentStars:
         self._observations = observations
         self._order = np.arange(len(observations)) if order is None else order
         self.class_names = observations.class_names
-        self.reach_kpc = float(observations.distances.max())
+        self.reach_kpc = observations.reach_kpc
         self.sample = observations.take(sample_rows(len(observations), seed))
 
     def __len__(self) -> int:

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from dust3d import processes
 from dust3d.inference.batches import Batch, GridSightlines, stars_of, walk_batches
 from dust3d.inference.devices import even_rows, own_rows, rows_by_device, share_out, shares
+from dust3d.inference.distance_cells import CellSightlines
 from dust3d.inference.likelihood import Stars
 from dust3d.inference.prefetch import Prefetched
 from dust3d.inference.sources import StarSource
@@ -43,6 +44,7 @@ class StreamedStars:
 
     def __init__(self, source: StarSource, shape: tuple[int, int], mesh: Mesh | None):
         self.number, self.count, self.mesh = len(source), shape[0], mesh
+        self.rays = source.sample.rays
         self._source, self._size = source, shape[1]
         columns = own_rows(np.arange(shape[1])[None])
         self._own = columns.shape[1]
@@ -120,7 +122,7 @@ class StreamedRays:
         self.columns = columns
         self._shares = shares(stars.mesh)
         self.batches = stars.count * self._shares
-        self.rows = stars.size // self._shares
+        self.rows = stars.rays * stars.size // self._shares
         self._ready: Prefetched[list[list[sp.csr_array]]] = Prefetched(self._load, KEPT)
 
     def _load(self, batch: int) -> list[list[sp.csr_array]]:
@@ -132,7 +134,8 @@ class StreamedRays:
 
     def _share(self, batch: int, number: int, rows: np.ndarray) -> list[sp.csr_array]:
         def make() -> list[sp.csr_array]:
-            return self._make(self._stars.observations(batch).positions[rows])
+            ends = self._stars.observations(batch).ends[rows]
+            return self._make(ends.reshape(-1, ends.shape[-1]))
 
         return make() if self._store is None else self._store.blocks(number, make)
 
@@ -158,10 +161,13 @@ class MatrixLines:
         The sightlines, with a matrix of this source.
     source
         The rows.
+    cells
+        Rays to each star, where distances are uncertain.
     """
 
-    def __init__(self, rays: GridSightlines, source: StreamedRays):
-        self._rays, self._source = rays, source
+    def __init__(self, rays: GridSightlines, source: StreamedRays, cells: int = 1):
+        self._matrix, self._source = rays, source
+        self._rays = CellSightlines(rays, cells) if cells > 1 else rays
 
     @property
     def rays(self) -> Sightlines:
@@ -179,7 +185,7 @@ class MatrixLines:
 
     def release(self) -> None:
         """Let go of the rows."""
-        self._rays.release()
+        self._matrix.release()
 
 
 class BatchLines:
@@ -190,7 +196,7 @@ class BatchLines:
     stars
         The stars in batches.
     make
-        From positions [kpc] and rows of shape (1, size) to sightlines.
+        From `Observations.ends` and rows of shape (1, size) to sightlines.
     """
 
     def __init__(self, stars: StreamedStars, make: Callable[[np.ndarray, np.ndarray], Sightlines]):
@@ -203,7 +209,7 @@ class BatchLines:
         return self._ready.get(0)
 
     def _load(self, batch: int) -> Sightlines:
-        return self._make(self._stars.observations(batch).positions, self._stars.rows(batch))
+        return self._make(self._stars.observations(batch).ends, self._stars.rows(batch))
 
     def prefetch(self, batch: int) -> None:
         """Begin to make the sightlines to a batch."""

@@ -7,19 +7,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from dust3d.fields.base import Field
-from dust3d.inference.likelihood import Likelihood, Stars
+from dust3d.inference.likelihood import Likelihood, Moment, Stars
 from dust3d.inference.prior import Prior, Xi
 
 
 @runtime_checkable
 class Sightlines(Protocol):
-    """A forward operator: from a field to the extinctions of a batch of stars."""
+    """A forward operator: from a field to the extinctions of a batch of stars.
+
+    Where distances are uncertain, extinctions out to each cell of their posteriors: (n, cells).
+    """
 
     batches: int
 
-    def moments(
-        self, field: Field, batch: Int[Array, ""], second: bool
-    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    def moments(self, field: Field, batch: Int[Array, ""], second: bool) -> tuple[Moment, Moment]:
         """int rho ds [mag] and, if `second`, int rho^2 ds [mag^2 / kpc]; else zeros."""
         ...
 
@@ -45,5 +46,6 @@ class Target(eqx.Module):
         field = self.prior.field(xi["field"])
         first, second = rays.moments(field, batch, self.likelihood.needs_second_moment)
         nuisance = self.likelihood.nuisance(xi["likelihood"])
-        mean, variance = self.likelihood.moments(nuisance, first, second, stars)
-        return jnp.sum(stars.weight * self.likelihood.log_density(stars.extinction, mean, variance))
+        return jnp.sum(
+            stars.weight * self.likelihood.log_likelihood(nuisance, first, second, stars)
+        )

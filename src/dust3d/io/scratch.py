@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dust3d.distances import DistanceCells
 from dust3d.files import remove
 from dust3d.io.hdf5 import reading, writing
 from dust3d.observations import Observations
@@ -21,21 +22,22 @@ _DATASET = "stars"
 _STARS_PER_BUCKET = 1 << 17
 
 
-def _record(ndim: int) -> np.dtype:
-    return np.dtype(
-        [
-            ("position", np.float64, (ndim,)),
-            ("extinction", np.float64),
-            ("sigma", np.float64),
-            ("class", np.int16),
-            ("place", np.int64),
-        ]
-    )
+def _record(ndim: int, cells: int) -> np.dtype:
+    columns = [
+        ("position", np.float64, (ndim,)),
+        ("extinction", np.float64),
+        ("sigma", np.float64),
+        ("class", np.int16),
+        ("place", np.int64),
+    ]
+    if cells > 1:
+        columns += [(name, np.float64, (cells,)) for name in ("cell_distance", "cell_spread")]
+    return np.dtype(columns)
 
 
-def scratch_bytes(stars: int, ndim: int) -> int:
+def scratch_bytes(stars: int, ndim: int, cells: int = 1) -> int:
     """Size of the file [bytes]."""
-    return stars * _record(ndim).itemsize
+    return stars * _record(ndim, cells).itemsize
 
 
 class OrderedStars:
@@ -63,12 +65,16 @@ class OrderedStars:
         with reading(self.path, _PRODUCT, sealed=False) as file:
             dataset: Any = file[_DATASET]
             part = dataset[first:last]
+        cells = None
+        if "cell_distance" in (part.dtype.names or ()):
+            cells = DistanceCells(part["cell_distance"], part["cell_spread"])
         return Observations(
             part["position"],
             part["extinction"],
             part["sigma"],
             part["class"].astype(np.int64),
             self.class_names,
+            cells,
         )
 
     def remove(self) -> None:
@@ -82,6 +88,7 @@ def write_ordered(
     places: np.ndarray,
     class_names: tuple[str, ...],
     ndim: int,
+    cells: int = 1,
     bucket: int = _STARS_PER_BUCKET,
 ) -> OrderedStars:
     """Put stars in order.
@@ -98,10 +105,12 @@ def write_ordered(
         Names of the classes.
     ndim
         Number of dimensions.
+    cells
+        Of the stars' distance posteriors; 1: they have none.
     bucket
         Stars of a bucket.
     """
-    number, record = len(places), _record(ndim)
+    number, record = len(places), _record(ndim, cells)
     firsts = np.arange(0, number, bucket)
     filled, row = firsts.copy(), 0
     with writing(path, _PRODUCT, sealed=False) as file:
@@ -124,6 +133,8 @@ def _records(chunk: Observations, places: np.ndarray, record: np.dtype) -> np.nd
     out = np.empty(len(chunk), record)
     out["position"], out["extinction"] = chunk.positions, chunk.extinction
     out["sigma"], out["class"], out["place"] = chunk.sigma, chunk.classes, places
+    if chunk.cells is not None:
+        out["cell_distance"], out["cell_spread"] = chunk.cells.distance, chunk.cells.spread
     return out
 
 

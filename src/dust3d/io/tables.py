@@ -154,6 +154,14 @@ def _opened(
         ) from error
 
 
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """What a star table carries besides its columns; errors as for `read_table`."""
+    with _opened(path, sealed=False), h5py.File(path, "r") as file:
+        lines: Any = file[_COLUMNS][()]
+        header = get_header_from_yaml(line.decode("utf-8") for line in lines)
+        return dict(header.get("meta", {}))
+
+
 def _need_columns(path: str | Path, columns: Sequence[str], present: Sequence[str]) -> None:
     missing = [name for name in columns if name not in present]
     if missing:

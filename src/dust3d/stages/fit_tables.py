@@ -1,6 +1,7 @@
 """The stars of a fit as it takes them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,8 @@ def star_tables(
         return sample_rows(n, seed)
 
     stars, others = scratch / "train.h5", scratch / "heldout.h5"
+    alike: dict[str, Any] = {"sample": sample, "cells": settings.distance_cells}
     return (
-        StarTable(
-            train, box, names, scratch=stars, sample=sample, order=lambda n: shuffled(n, seed)
-        ),
-        StarTable(heldout, box, names, scratch=others, sample=sample),
+        StarTable(train, box, names, scratch=stars, order=lambda n: shuffled(n, seed), **alike),
+        StarTable(heldout, box, names, scratch=others, **alike),
     )

@@ -288,6 +288,7 @@ def select(
     stars.meta = {
         "epoch_yr": meta(pairs)["epoch_yr"],
         "parallax_zero_point_mas": choices.parallax_zero_point_mas,
+        "distance_scale_kpc": choices.distance_scale_kpc,
         "provenance": provenance(settings=settings, source=source, seed=seed),
     }
     write_table(train, rows_of(stars, ~out))
