@@ -4,6 +4,7 @@
 rule mock:
     input:
         environment=ancient(CHECKED),
+        tables=CONFIG.star_tables(),
     output:
         astrometry=f"{RESULTS}/stars/astrometry.h5",
         extinction=f"{RESULTS}/stars/extinction.h5",

@@ -143,6 +143,29 @@ class DiscStars(Section):
     )
 
 
+class TableStars(Section):
+    """Stars where tables have them, with their classes, magnitudes and stated errors.
+
+    Brightness without dust is the table's less its extinction, then dimmed by the mock's dust.
+    """
+
+    kind: Literal["table"]
+    paths: tuple[str, ...] = Field(
+        min_length=1,
+        description="Star tables that a run has selected (`stars/train.h5` and `heldout.h5`), "
+        "absolute or from the project's root.",
+    )
+    extent: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.8, description="Stars outside this part of the half-widths are left out."
+    )
+    zero_points_mag: dict[str, Finite] = Field(
+        default={}, description="Class: added to each observed extinction (A_V) of its stars."
+    )
+
+
+Placement = Annotated[UniformStars | DiscStars | TableStars, Field(discriminator="kind")]
+
+
 class MockClass(Section):
     """A class of stars with an extinction zero point of its own."""
 
@@ -157,12 +180,18 @@ class MockClass(Section):
 class MockStars(Section):
     """The stars that light the dust from behind."""
 
-    number: Count = Field(description="Stars before any magnitude limit removes some.")
-    placement: Annotated[UniformStars | DiscStars, Field(discriminator="kind")] = Field(
+    number: Count | None = Field(
+        default=None,
+        description="Stars before any magnitude limit removes some; of a table at most so many, "
+        "and all if none is given.",
+    )
+    placement: Placement = Field(
         default=UniformStars(kind="uniform"), description="Where they are."
     )
     classes: tuple[MockClass, ...] = Field(
-        default=(MockClass(name="A", fraction=1.0),), min_length=1, description="Their classes."
+        default=(MockClass(name="A", fraction=1.0),),
+        min_length=1,
+        description="Their classes; stars of a table have its classes instead.",
     )
     absolute_magnitude_scatter_mag: NonNegative = Field(
         default=0.5, description="Scatter of absolute magnitude within a class."
@@ -174,6 +203,12 @@ class MockStars(Section):
     velocity_dispersion_km_per_s: NonNegative = Field(
         default=30.0, description="Dispersion of each component of velocity, for proper motions."
     )
+
+    @model_validator(mode="after")
+    def _number_is_known(self):
+        if self.number is None and not isinstance(self.placement, TableStars):
+            raise ValueError("number is missing; only placement.kind: table knows it without")
+        return self
 
     @model_validator(mode="after")
     def _fractions_sum_to_one(self):
@@ -188,7 +223,11 @@ class MockStars(Section):
 class MockExtinction(Section):
     """How well the extinctions are measured, and how badly that is known."""
 
-    noise_mag: Positive = Field(default=0.05, description="Gaussian noise of A_V.")
+    noise_mag: Positive = Field(
+        default=0.05,
+        description="Gaussian noise of A_V; stars of a table have theirs, the stated error times "
+        "`understatement`, and for them this is only what true extinctions are exact to.",
+    )
     understatement: Positive = Field(
         default=1.0, description="True noise over the error that the catalogue states."
     )
@@ -206,7 +245,9 @@ class MockExtinction(Section):
 class MockAstrometry(Section):
     """Errors of parallax, position and proper motion."""
 
-    parallax_error_mas: Positive = Field(default=0.02, description="Error of every parallax.")
+    parallax_error_mas: Positive = Field(
+        default=0.02, description="Error of every parallax; stars of a table have their own."
+    )
     parallax_zero_point_mas: Finite = Field(
         default=-0.03, description="Measured parallax minus the true one, on average."
     )
@@ -251,6 +292,12 @@ class Mock(Section):
     """A mock sky in place of real catalogues."""
 
     truth: Truth = Field(description="The dust.")
+    truth_digest: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{16}$",
+        description="Digest of the dust at fixed places, as `truth/field.h5` has it among its "
+        "attributes; a truth with another is an error. None: any.",
+    )
     stars: MockStars = Field(description="The stars.")
     extinction: MockExtinction = Field(default=MockExtinction(), description="Their extinctions.")
     astrometry: MockAstrometry = Field(default=MockAstrometry(), description="Their astrometry.")

@@ -128,7 +128,10 @@ def _astrometry(stars: TrueStars, mock: Mock, seed: int) -> _Rows:
     motion[lost < settings.missing_proper_motion_fraction] = np.nan
 
     parallax = 1 / stars.distance[rows] + errors.parallax_zero_point_mas
-    parallax += errors.parallax_error_mas * _normal(seed, "mock: parallaxes", len(rows))
+    parallax_error = np.full(len(rows), errors.parallax_error_mas)
+    if stars.parallax_error is not None:
+        parallax_error = stars.parallax_error[rows]
+    parallax += parallax_error * _normal(seed, "mock: parallaxes", len(rows))
     magnitude = stars.magnitude[rows]
     magnitude[companion] += fainter
     magnitude += _MAGNITUDE_ERROR * _normal(seed, "mock: magnitudes, first", len(rows))
@@ -136,7 +139,7 @@ def _astrometry(stars: TrueStars, mock: Mock, seed: int) -> _Rows:
         "pmra": motion[:, 0] * (u.mas / u.yr),
         "pmdec": motion[:, 1] * (u.mas / u.yr),
         "parallax": parallax * u.mas,
-        "parallax_error": np.full(len(rows), errors.parallax_error_mas) * u.mas,
+        "parallax_error": parallax_error * u.mas,
         "phot_g_mean_mag": magnitude * u.mag,
     }
     places = displaced(stars.only(rows).unit_vectors(), offset)
@@ -156,12 +159,14 @@ def _extinctions(stars: TrueStars, mock: Mock, seed: int) -> _Rows:
     offset = stars.proper_motion[rows] * years
     offset = offset + mock.astrometry.second_position_error_mas * position_error
     extinction = stars.extinction[rows] + stars.zero_point[rows] + stars.excess[rows]
-    extinction = extinction + errors.noise_mag * _normal(seed, "mock: noise", len(rows))
+    noise = np.full(len(rows), errors.noise_mag)
+    if stars.extinction_error is not None:
+        noise = errors.understatement * stars.extinction_error[rows]
+    extinction = extinction + noise * _normal(seed, "mock: noise", len(rows))
     magnitude_error = _normal(seed, "mock: magnitudes, second", len(rows))
-    stated = errors.noise_mag / errors.understatement
     columns = {
         "extinction": extinction * u.mag,
-        "extinction_error": np.full(len(rows), stated) * u.mag,
+        "extinction_error": noise / errors.understatement * u.mag,
         "v_mag": (stars.magnitude[rows] + _MAGNITUDE_ERROR * magnitude_error) * u.mag,
         "class": stars.star_class[rows],
     }

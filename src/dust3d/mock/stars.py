@@ -7,13 +7,14 @@ from astropy import units as u
 from astropy.coordinates import ICRS, CartesianRepresentation
 
 from dust3d.config.base import Box
-from dust3d.config.mock import MockExtinction, MockStars
+from dust3d.config.mock import MockExtinction, MockStars, TableStars
 from dust3d.coords import skycoord
 from dust3d.errors import ConfigError
 from dust3d.fields.base import Field
 from dust3d.keys import generator_for
 from dust3d.mock.extinctions import true_extinctions
 from dust3d.mock.placement import draw_positions
+from dust3d.mock.tabled import read_stars
 
 KM_PER_S_PER_KPC_MAS_PER_YR = 4.740470463533349
 """Transverse velocity [km/s] = this x distance [kpc] x proper motion [mas/yr]."""
@@ -39,6 +40,8 @@ class TrueStars:
         A_V from the Sun [mag].
     excess
         What an outlier adds to each measured extinction [mag]; 0 for the others.
+    parallax_error, extinction_error
+        Errors that the catalogues state [mas, mag], where stars have their own.
     """
 
     position: np.ndarray
@@ -48,6 +51,8 @@ class TrueStars:
     proper_motion: np.ndarray
     extinction: np.ndarray
     excess: np.ndarray
+    parallax_error: np.ndarray | None = None
+    extinction_error: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.position)
@@ -76,7 +81,8 @@ class TrueStars:
 
     def only(self, rows: np.ndarray) -> "TrueStars":
         """Some of the stars, by a mask or by row numbers."""
-        return TrueStars(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return TrueStars(**{k: None if v is None else v[rows] for k, v in values.items()})
 
 
 def draw_stars(
@@ -102,22 +108,16 @@ def draw_stars(
     ConfigError
         If no star is bright enough to be seen.
     """
-    n = stars.number
-    position = draw_positions(stars.placement, box, n, seed)
-    kind = _draw_classes(stars, seed)
-    mean = np.array([c.absolute_magnitude_mag for c in stars.classes])[kind]
-    scatter = generator_for(seed, "mock: absolute magnitudes").standard_normal(n)
+    known = _known(stars, box, seed)
+    n = len(known["position"])
     velocity = generator_for(seed, "mock: velocities").standard_normal((n, 2))
-    distance = np.linalg.norm(position, axis=1, keepdims=True)
+    distance = np.linalg.norm(known["position"], axis=1, keepdims=True)
     everything = TrueStars(
-        position=position,
-        star_class=np.array([c.name for c in stars.classes])[kind],
-        zero_point=np.array([c.zero_point_mag for c in stars.classes])[kind],
-        absolute_magnitude=mean + stars.absolute_magnitude_scatter_mag * scatter,
+        **known,
         proper_motion=stars.velocity_dispersion_km_per_s
         * velocity
         / (KM_PER_S_PER_KPC_MAS_PER_YR * distance),
-        extinction=true_extinctions(field, position, extinction, seed),
+        extinction=true_extinctions(field, known["position"], extinction, seed),
         excess=_draw_excess(extinction, n, seed),
     )
     limit = stars.magnitude_limit_mag
@@ -132,10 +132,30 @@ def draw_stars(
     return everything.only(seen)
 
 
-def _draw_classes(stars: MockStars, seed: int) -> np.ndarray:
+def _known(stars: MockStars, box: Box, seed: int) -> dict[str, np.ndarray]:
+    """What there is of the stars before dust, motion and outliers, by the names of `TrueStars`."""
+    placement = stars.placement
+    if isinstance(placement, TableStars):
+        tabled = read_stars(placement, box, stars.number, seed)
+        offsets = placement.zero_points_mag
+        zero_point = np.array([offsets.get(name, 0.0) for name in tabled.star_class.tolist()])
+        return {**vars(tabled), "zero_point": zero_point}
+    assert stars.number is not None
+    kind = _draw_classes(stars, stars.number, seed)
+    mean = np.array([c.absolute_magnitude_mag for c in stars.classes])[kind]
+    scatter = generator_for(seed, "mock: absolute magnitudes").standard_normal(stars.number)
+    return {
+        "position": draw_positions(placement, box, stars.number, seed),
+        "star_class": np.array([c.name for c in stars.classes])[kind],
+        "zero_point": np.array([c.zero_point_mag for c in stars.classes])[kind],
+        "absolute_magnitude": mean + stars.absolute_magnitude_scatter_mag * scatter,
+    }
+
+
+def _draw_classes(stars: MockStars, number: int, seed: int) -> np.ndarray:
     share = np.array([c.fraction for c in stars.classes])
     rng = generator_for(seed, "mock: classes")
-    return rng.choice(len(share), stars.number, p=share / share.sum())
+    return rng.choice(len(share), number, p=share / share.sum())
 
 
 def _draw_excess(extinction: MockExtinction, number: int, seed: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from dust3d.config.mock import Mock
 from dust3d.io.fields import save_field
 from dust3d.io.tables import write_table
 from dust3d.mock.catalogues import observe
+from dust3d.mock.digest import check_digest, truth_digest
 from dust3d.mock.stars import draw_stars
 from dust3d.mock.truths import draw_truth
 from dust3d.progress import logger
@@ -44,16 +45,22 @@ def make(
         The run's seed.
     source
         Digest of the source that this depends on, for the record.
+
+    Raises
+    ------
+    ConfigError
+        If the dust is not that of `mock.truth_digest`.
     """
     runtime.configure()
     box, mock = Box.model_validate(settings["box"]), Mock.model_validate(settings["mock"])
     origin = provenance(settings=settings, source=source, seed=seed)
     field = draw_truth(mock.truth, box, seed)
+    digest = truth_digest(field, box)
+    check_digest(digest, mock.truth_digest)
     stars = draw_stars(field, mock.stars, mock.extinction, box, seed)
     logger.info(
-        "%d stars of %d are bright enough; their median A_V is %.3f mag, the largest %.2f mag",
+        "%d stars are bright enough; their median A_V is %.3f mag, the largest %.2f mag",
         len(stars),
-        mock.stars.number,
         np.median(stars.extinction),
         np.max(stars.extinction),
     )
@@ -67,5 +74,10 @@ def make(
     save_field(
         truth_field,
         field,
-        {"half_widths_kpc": box.half_widths_kpc, "kind": mock.truth.kind, "provenance": origin},
+        {
+            "half_widths_kpc": box.half_widths_kpc,
+            "kind": mock.truth.kind,
+            "digest": digest,
+            "provenance": origin,
+        },
     )
