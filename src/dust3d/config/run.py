@@ -9,9 +9,9 @@ from pydantic import Field, ValidationError, model_validator
 from dust3d.config.base import Box, Section
 from dust3d.config.calibration import Calibration
 from dust3d.config.catalogues import Catalogues, Crossmatch, Heldout, Selection
+from dust3d.config.clouds import Clouds
 from dust3d.config.evidence import Evidence
 from dust3d.config.messages import explain
-from dust3d.config.clouds import Clouds
 from dust3d.config.mock import FourierTruth, Mock, TableStars
 from dust3d.config.model import Fits, Likelihood, Prior, Rays, order_name
 from dust3d.config.optimiser import Optimiser, Original
