@@ -16,7 +16,7 @@ from dust3d.inference.newton import polish
 from dust3d.observations import Observations
 from dust3d.rays.nodes import moments
 
-NODES = 20
+NODES = 12
 FLOAT = jnp.dtype("float64")
 BOX = (1.0, 1.0)
 
@@ -56,7 +56,7 @@ def test_laplace_is_within_a_nat_of_the_integral(order):
     likelihood = {"error_inflation": {"median": 1.0, "ln_std": 0.3}}
     settings = fit_settings(order, BOX, likelihood=likelihood)
     target = target_for(settings, 1, 1, FLOAT)
-    stars = sky(target, 60, 0.1)
+    stars = sky(target, 40, 0.2)
     start = target.start(jax.random.key(0))
     problem = DenseProblem(target, stars, NODES, start)
     xi, steps = polish(problem, start, max_steps=30, tolerance=1e-6, title="low order")

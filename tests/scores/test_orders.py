@@ -116,3 +116,12 @@ def test_one_fit_is_its_own_winner():
         "probabilities": {"fourier-1x1": 1.0},
     }
     assert found["average"]["weights"] == {"fourier-1x1": 1.0}
+
+
+def test_fits_that_are_far_off_weigh_nothing_and_do_no_harm():
+    rows = np.concatenate([densities(), densities()[:1] - 3000])
+    found = choose(
+        [Candidate(f"fourier-{i}x{i}", i, row) for i, row in enumerate(rows, 1)], np.arange(400)
+    )
+    assert found["average"]["weights"]["fourier-4x4"] < 1e-100
+    assert np.isfinite(found["average"]["gain"])

@@ -160,7 +160,8 @@ def choose(candidates: Sequence[Candidate], cluster: Int[np.ndarray, " n"]) -> d
     best = int(np.argmax(log_density.mean(axis=1)))
     pairs = [clustered_mean(row - log_density[best], cluster) for row in log_density]
     weights = stacking_weights(log_density)
-    mixture = logsumexp(log_density, axis=0, b=weights[:, None])
+    some = weights > 0
+    mixture = logsumexp(log_density[some] + np.log(weights[some])[:, None], axis=0)
     gain, gain_error = clustered_mean(mixture - log_density[best], cluster)
     heldout = _by_heldout(candidates, pairs, best)
     return {
