@@ -2,8 +2,8 @@
 
 With M = 1 + J^T W J at the maximum, y ~ N(0, M) is made of white noise (one number for each
 parameter, two for each star), and M^-1 y ~ N(0, M^-1): a sample of the posterior where each
-star's mean and variance m depend on the parameters as straight lines. They do not: the sample is
-moved to where
+star's mean and ln variance m depend on the parameters as straight lines. They do not: the sample
+is moved to where
 
     xi - xi_max + J^T W (m(xi) - m(xi_max)) = y,
 

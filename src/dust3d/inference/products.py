@@ -154,9 +154,10 @@ class Products:
     def _curved_batch(self, flat, there, rays, batch, stars, anchor: Anchor):
         before, pull = jax.vjp(self._outputs(rays, batch, stars, anchor), flat)
         after = self._outputs(rays, batch, stars, anchor, known=False)(there)
-        information = (anchor.about_mean, anchor.about_variance)
-        change = zip(information, after, before, strict=True)
-        return pull(tuple(w * (b - a) for w, b, a in change))[0]
+        # Fisher information is the same everywhere about ln of the variance, not about itself
+        ln_ratio = before[1] * jnp.log(after[1] / before[1])
+        by_mean = anchor.about_mean * (after[0] - before[0])
+        return pull((by_mean, anchor.about_variance * ln_ratio))[0]
 
     def log_posterior(self, flat: Float[Array, " p"]) -> float:
         """ln p, up to a constant."""
@@ -209,7 +210,7 @@ class Products:
     ) -> Float[Array, " p"]:
         """there - here + J^T W (m(there) - m(here)): M (there - here) where m is a straight line.
 
-        m are the mean and the variance of each star; J and W those of the expansion.
+        m are the mean and ln of the variance of each star; J and W those of the expansion.
         """
         total: Any = processes.once(there - flat)
         for some, anchor in zip(self.batches.walk(), anchors, strict=True):
