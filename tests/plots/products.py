@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from dust3d.plots.residuals import Predictions
+from dust3d.plots.spaghetti import Ray
 
 
 def centres(half_width, cells):
@@ -35,6 +36,77 @@ def make_map(cells=(12, 12, 6), half_widths=(1.0, 1.0, 0.2), density=0.5, wave=0
             "half_widths_kpc": list(half_widths[: 2 if cells[2] == 1 else 3]),
         },
     )
+
+
+def make_uncertain_map(**options):
+    """The same with standard deviations that grow from the Sun, and stars in some columns."""
+    grid = make_map(**options)
+    distance = np.sqrt(grid["x"] ** 2 + grid["y"] ** 2 + grid["z"] ** 2).transpose("x", "y", "z")
+    std, names = np.asarray(0.1 + 0.3 * distance), ("x", "y", "z")
+    number = np.zeros(std.shape, dtype=np.int32)
+    number[2:5, 3:8] = 1
+    return grid.assign(
+        ln_density_std_resolved=(names, std),
+        ln_density_std=(names, np.sqrt(std**2 + 0.04)),
+        info=(names, 1 - std**2),
+        density_std=(names, std * grid["density"].values),
+        extinction_std=(names, 0.1 * grid["extinction"].values),
+        n_stars=(names, number),
+    )
+
+
+def make_ray(**changes):
+    """A ray with samples around a line in ln rho, and its truth."""
+    s = np.linspace(0.0, 0.8, 41)
+    samples = -0.5 + s + 0.3 * np.random.default_rng(6).normal(size=(24, 1)) * np.ones_like(s)
+    given = {
+        "name": "Taurus",
+        "l_deg": 171.0,
+        "b_deg": -15.0,
+        "distances_kpc": s,
+        "samples": samples,
+        "prior_mean": -0.7,
+        "prior_std": np.full(s.size, 0.8),
+        "beyond": 0.04,
+        "truth": -0.4 + s,
+        "stars_kpc": np.array([0.2, 0.5, 0.1]),
+        "mark_kpc": 0.14,
+    }
+    return Ray(**(given | changes))
+
+
+def make_calibration(*, mock=True):
+    """Transforms of 1 000 stars that are a little too often in the middle."""
+    histogram = np.full(20, 0.045)
+    histogram[5:15] = 0.055
+
+    def both(first, second):
+        shares = {"68": first, "95": second}
+        return {"n": 1000} | {
+            level: {"share": share, "standard_error": 0.02} for level, share in shares.items()
+        }
+
+    coverage = {"heldout": both(0.72, 0.955)}
+    if mock:
+        cells = {"all": both(0.6, 0.9), "informed": both(0.66, 0.94)}
+        coverage |= {
+            "extinction": both(0.7, 0.96),
+            "column": both(0.61, 0.93),
+            "ln_density": cells,
+            "ln_density_total": dict(cells),
+            "smoothed_density": cells | {"width_kpc": 0.2},
+        }
+    return {
+        "samples": 24,
+        "pit": {
+            "n": 1000,
+            "n_effective": 400.0,
+            "ks": 0.05,
+            "p": 0.3,
+            "histogram": histogram.tolist(),
+        },
+        "coverage": coverage,
+    }
 
 
 def make_stars():

@@ -1,6 +1,7 @@
 """Which jobs there are, what they wait for, and what is refused before any of them starts."""
 
 import re
+from collections import Counter
 
 import yaml
 
@@ -37,6 +38,20 @@ def test_without_warm_start_all_orders_can_run_at_once(finished):
     inputs = _fit_inputs(finished, {"fits.fourier.warm_start": False})
     assert len(inputs) == 4
     assert not [f for files in inputs.values() for f in files if "fits/" in f]
+
+
+def _rules(project, changes):
+    """Rules of all jobs of another run that is not begun, and how many jobs of each."""
+    config = project.config | {"run": "fresh"} | changes
+    done = project.run_config(config, "-n")
+    assert done.returncode == 0, done.stderr
+    return Counter(re.findall(r"^rule (\w+):", done.stdout, re.M))
+
+
+def test_a_posterior_adds_its_own_jobs_to_an_empty_run(finished):
+    own = _rules(finished, {"posterior": {"samples": 8, "per_job": 4}}) - _rules(finished, {})
+    # two fits, and two jobs for the samples of each
+    assert own == {"posterior": 4, "samples": 2, "posterior_figures": 2}
 
 
 def test_real_stars_are_ingested_and_have_no_truth(finished, repository):

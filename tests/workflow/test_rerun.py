@@ -97,3 +97,23 @@ def test_the_optimiser_of_the_networks_is_theirs_alone(finished):
     assert finished.jobs({"optimiser.mlp_method.epochs": 5})["fit"] == {"mlp-8"}
     fourier = {fit for fit in FITS if fit.startswith("fourier")}
     assert finished.jobs({"optimiser.method.epochs": 7})["fit"] == fourier
+
+
+def test_a_posterior_repeats_no_fit(finished):
+    """A finished run gets samples, and what is judged or drawn with them; nothing else."""
+    fourier = FITS - {"mlp-8"}
+    jobs = finished.jobs({"posterior": {"samples": 8}})
+    assert (
+        jobs
+        == {
+            "posterior": fourier,
+            "samples": fourier,
+            "fit_map": fourier,
+            "score": fourier,
+            "fit_figures": fourier,
+            "posterior_figures": fourier,
+        }
+        | COMPARISON
+    )
+    # without it, no such rule is known
+    assert not {"posterior", "samples", "posterior_figures"} & set(finished.jobs({"seed": 2}))

@@ -11,7 +11,7 @@ def rules(repository):
     """Name -> text of every rule with a script."""
     found = {}
     for path in sorted((repository / "workflow" / "rules").glob("*.smk")):
-        for block in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
+        for block in re.split(r"^ *rule ", path.read_text(), flags=re.M)[1:]:
             name, _, text = block.partition(":")
             assert name not in found
             found[name] = text
@@ -29,7 +29,7 @@ def test_every_rule_states(rules, part):
 def test_every_rule_follows_its_source_and_seed(rules):
     for name, text in rules.items():
         assert re.search(r"source=(source_digest\(\"dust3d\.stages\.|PLOT_SOURCE)", text), name
-        assert "seed=CONFIG.seed" in text or name in {"compare", "environment"}, name
+        assert "seed=CONFIG.seed" in text or name in {"compare", "environment", "samples"}, name
 
 
 def test_logs_and_benchmarks_are_each_rules_own(rules):
@@ -77,6 +77,7 @@ def test_captions_exist(repository):
     assert "../report/" in text
     report = repository / "workflow" / "report"
     kinds = ["slices", "columns", "spectrum", "residuals", "history", "sky", "modes", "training"]
+    kinds += ["uncertainty", "spaghetti", "pit", "sky-std"]
     wanted = [f"fit-{kind}" for kind in kinds] + ["crossmatch", "stars", "comparison", "workflow"]
     wanted += [f"compare-{kind}" for kind in ("slices", "columns", "spectra", "orders")]
     assert [name for name in wanted if not (report / f"{name}.rst").is_file()] == []

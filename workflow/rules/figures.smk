@@ -2,6 +2,8 @@
 
 FIT_KINDS = ["slices", "columns", "spectrum", "residuals", "history", "sky"]
 COMPARISON_KINDS = ["slices", "columns", "spectra", "orders"]
+# of fits with samples
+POSTERIOR_KINDS = ["uncertainty", "spaghetti", "pit", "sky-std"]
 FOURIER_FITS = [fit for fit in FITS if fit.startswith("fourier-")]
 TRUTH_MAP = f"{RESULTS}/truth/map.zarr/zarr.json" if CONFIG.is_mock else []
 
@@ -9,6 +11,7 @@ FIGURES = [
     *expand(f"{RESULTS}/figures/compare-{{kind}}.png", kind=COMPARISON_KINDS),
     *expand(f"{RESULTS}/figures/{{fit}}-{{kind}}.png", fit=FITS, kind=FIT_KINDS),
     *expand(f"{RESULTS}/figures/{{fit}}-modes.png", fit=FOURIER_FITS),
+    *expand(f"{RESULTS}/figures/{{fit}}-{{kind}}.png", fit=SAMPLED, kind=POSTERIOR_KINDS),
     f"{RESULTS}/figures/crossmatch.png",
     f"{RESULTS}/figures/stars.png",
 ]
@@ -85,6 +88,34 @@ rule fit_modes:
         source=PLOT_SOURCE,
     script:
         "../scripts/fit_modes.py"
+
+
+if SAMPLED:
+
+    rule posterior_figures:
+        input:
+            field=f"{RESULTS}/fits/{{fit}}/field.h5",
+            samples=f"{RESULTS}/fits/{{fit}}/samples.h5",
+            map=f"{RESULTS}/maps/{{fit}}.zarr/zarr.json",
+            scores=f"{RESULTS}/scores/{{fit}}.json",
+            predicted=f"{RESULTS}/fits/{{fit}}/predicted.h5",
+            truth_field=f"{RESULTS}/truth/field.h5" if CONFIG.is_mock else [],
+            truth_map=TRUTH_MAP,
+        output:
+            **{kind.replace("-", "_"): fit_figure(kind) for kind in POSTERIOR_KINDS},
+        log:
+            f"{RESULTS}/logs/posterior_figures-{{fit}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/posterior_figures-{{fit}}.tsv"
+        wildcard_constraints:
+            fit="fourier-[0-9x]+",
+        threads: 1
+        params:
+            settings=PLOT_SETTINGS,
+            seed=CONFIG.seed,
+            source=PLOT_SOURCE,
+        script:
+            "../scripts/posterior_figures.py"
 
 
 rule fit_animation:

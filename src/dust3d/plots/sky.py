@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from scipy.ndimage import map_coordinates
 
@@ -27,7 +28,11 @@ _CHANGE = r"$A_\mathrm{fit} - A_\mathrm{true}$ [mag]"
 
 
 def sky_extinction(
-    grid: xr.Dataset, l_deg: np.ndarray, b_deg: np.ndarray, distance_kpc: float
+    grid: xr.Dataset,
+    l_deg: np.ndarray,
+    b_deg: np.ndarray,
+    distance_kpc: float,
+    variable: str = "extinction",
 ) -> np.ndarray:
     """Extinction [mag] from the Sun to a distance, or to the face of the map if that is nearer.
 
@@ -39,6 +44,8 @@ def sky_extinction(
         Galactic coordinates of any common shape.
     distance_kpc
         Length of the sightlines.
+    variable
+        Of the map: `extinction`, or `extinction_std`.
 
     Returns
     -------
@@ -52,7 +59,7 @@ def sky_extinction(
         exits = (faces / np.abs(towards[..., used])).min(axis=-1)
     points = towards * np.minimum(distance_kpc, exits)[..., None]
     places = [(points[..., i] - c[0]) / (c[1] - c[0]) for i, c in zip(used, centres, strict=True)]
-    values = np.asarray(grid["extinction"].transpose("x", "y", "z").values, dtype=float)
+    values = np.asarray(grid[variable].transpose("x", "y", "z").values, dtype=float)
     values = values.reshape([c.size for c in centres])
     return map_coordinates(values, places, order=1, mode="nearest")
 
@@ -119,7 +126,7 @@ def sky_figure(
             to = rf"to {1000 * distance:.0f} pc"
             ax.set_title(f"{titles[column]}, {to}" if not change else titles[column], fontsize=9)
             if column == 0:
-                _name_marks(ax, marks)
+                name_marks(ax, marks)
             if change:
                 grid.bar((row, row), scale, DIFFERENCE_MAP, _CHANGE, column=2)
         last = 0 if truth is None else 1
@@ -128,7 +135,8 @@ def sky_figure(
     return grid.figure
 
 
-def _name_marks(ax: Axes, marks: Sequence[Mark]) -> None:
+def name_marks(ax: Axes, marks: Sequence[Mark]) -> None:
+    """Crosses at named directions on a panel of the sky, with their names."""
     if not marks:
         return
     x, y = project(np.array([m.l_deg for m in marks]), np.array([m.b_deg for m in marks]))
@@ -143,21 +151,53 @@ def _name_marks(ax: Axes, marks: Sequence[Mark]) -> None:
     )
 
 
+def ring_extinction(grid: xr.Dataset, reach_kpc: float, variable: str = "extinction") -> np.ndarray:
+    """Extinction [mag] of a 2-D map in the cells of `ring_edges`, shape (l, distance)."""
+    l_edges, d_edges = ring_edges(reach_kpc)
+    zero = np.zeros(l_edges.size - 1)
+    columns = [
+        sky_extinction(grid, middles(l_edges), zero, float(d), variable) for d in middles(d_edges)
+    ]
+    return np.stack(columns, axis=-1)
+
+
+def ring_edges(reach_kpc: float) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of cells of longitude [deg] and distance [kpc]."""
+    return sky_cells(1.0)[0], np.linspace(0.0, reach_kpc, 101)
+
+
+def draw_ring(
+    ax: Axes,
+    values: np.ndarray,
+    reach_kpc: float,
+    norm: Normalize,
+    colours: str | Colormap,
+    *,
+    left: bool,
+) -> None:
+    """Draw values of shape (l, distance) of a 2-D sky; the distance is named on the left."""
+    ax.set_facecolor(NO_DATA)
+    ax.pcolormesh(
+        *ring_edges(reach_kpc),
+        np.ma.masked_invalid(values).T,
+        norm=norm,
+        cmap=colours,
+        rasterized=True,
+    )
+    ax.set(xlim=(180, -180), xticks=[120, 60, 0, -60, -120])
+    ax.set_xticklabels([str(value % 360) for value in (120, 60, 0, -60, -120)])
+    ax.set_xlabel("Galactic longitude [deg]")
+    if left:
+        ax.set_ylabel("distance [kpc]")
+    else:
+        ax.tick_params(labelleft=False)
+
+
 def _ring_figure(
     name: str, fit: xr.Dataset, truth: xr.Dataset | None, reach_kpc: float, colours: str
 ) -> Figure:
-    l_edges, _ = sky_cells(1.0)
-    d_edges = np.linspace(0.0, reach_kpc, 101)
-
-    def seen(grid: xr.Dataset) -> np.ndarray:
-        columns = [
-            sky_extinction(grid, middles(l_edges), np.zeros(l_edges.size - 1), float(d))
-            for d in middles(d_edges)
-        ]
-        return np.stack(columns, axis=-1)
-
-    found = seen(fit)
-    known = None if truth is None else seen(truth)
+    found = ring_extinction(fit, reach_kpc)
+    known = None if truth is None else ring_extinction(truth, reach_kpc)
     panels = [found] if known is None else [known, found, found - known]
     titles = [fit_label(name)] if known is None else ["truth", fit_label(name), "difference"]
     widths = [5.0] if known is None else [2.6] * 3
@@ -167,22 +207,9 @@ def _ring_figure(
         ax = grid.axes[0, column]
         change = column == 2
         scale = difference_norm(values) if change else norm
-        ax.set_facecolor(NO_DATA)
-        ax.pcolormesh(
-            l_edges,
-            d_edges,
-            np.ma.masked_invalid(values).T,
-            norm=scale,
-            cmap=DIFFERENCE_MAP if change else colours,
-            rasterized=True,
-        )
-        ax.set(xlim=(180, -180), xticks=[120, 60, 0, -60, -120], title=titles[column])
-        ax.set_xticklabels([str(value % 360) for value in (120, 60, 0, -60, -120)])
-        ax.set_xlabel("Galactic longitude [deg]")
-        if column == 0:
-            ax.set_ylabel("distance [kpc]")
-        else:
-            ax.tick_params(labelleft=False)
+        table = DIFFERENCE_MAP if change else colours
+        draw_ring(ax, values, reach_kpc, scale, table, left=column == 0)
+        ax.set_title(titles[column])
         if change:
             grid.bar((0, 0), scale, DIFFERENCE_MAP, _CHANGE, column=2)
     grid.bar((0, 0), norm, colours, EXTINCTION, column=0 if known is None else 1, extend="max")

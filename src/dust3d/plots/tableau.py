@@ -161,10 +161,9 @@ def tableau(rows: Rows, *, largest: float = 3.1) -> Figure:
                 continue
             below = rows[i + 1][j] if i + 1 < len(rows) else None
             beside = row[j - 1] if j > 0 else None
-            _draw(ax, panel)
-            _label_axes(ax, panel.plane, heights[i], bottom=below is None, left=beside is None)
+            draw_panel(ax, panel, heights[i], bottom=below is None, left=beside is None)
             if beside is None or beside.plane is not panel.plane:
-                _note(ax, panel.plane)
+                draw_note(ax, panel.plane)
             if j == 0 or (beside is not None and beside.plane is not panel.plane):
                 draw_marks(ax, *panel.plane.points(), *panel.plane.rays())
     _bars(grid, rows, shared, heights)
@@ -179,7 +178,8 @@ def _same_scale(left: Panel | None, right: Panel | None) -> bool:
     return left is None or right is None or left.scale is right.scale
 
 
-def _draw(ax: Axes, panel: Panel) -> None:
+def draw_panel(ax: Axes, panel: Panel, height: float, *, bottom: bool, left: bool) -> None:
+    """A panel of a height [inch] on its axes; labels at the bottom and on the left if wanted."""
     plane = panel.plane
     draw_plane(
         ax,
@@ -193,9 +193,11 @@ def _draw(ax: Axes, panel: Panel) -> None:
     )
     if panel.title:
         ax.set_title(panel.title)
+    _label_axes(ax, plane, height, bottom=bottom, left=left)
 
 
-def _note(ax: Axes, plane: Plane) -> None:
+def draw_note(ax: Axes, plane: Plane) -> None:
+    """What the plane is, in a corner."""
     if plane.note:
         ax.text(
             0.03,

@@ -59,6 +59,13 @@ def used(settings: dict[str, Any]) -> list[float] | None:
     return [part * half_width for half_width in settings["box"]["half_widths_kpc"]]
 
 
+def sky_distances(settings: dict[str, Any]) -> list[float]:
+    """Distances to which maps of the sky integrate [kpc]."""
+    chosen = settings["plots"]["sky_distances_kpc"]
+    widest = max(settings["box"]["half_widths_kpc"])
+    return list(chosen) if chosen else [part * widest for part in (0.25, 0.5, 0.8)]
+
+
 def look(settings: dict[str, Any]) -> dict[str, Any]:
     """What all pictures of maps take from the configuration."""
     return {

@@ -31,7 +31,14 @@ from dust3d.plots.slices import fit_slices
 from dust3d.plots.spectra import Power, map_power, power_spectra, recovery_spectra
 from dust3d.provenance import provenance
 from dust3d.runtime import configure
-from dust3d.stages.figures.common import PathLike, look, marks, read_truth, save_figures
+from dust3d.stages.figures.common import (
+    PathLike,
+    look,
+    marks,
+    read_truth,
+    save_figures,
+    sky_distances,
+)
 
 
 @dataclass(frozen=True)
@@ -94,12 +101,6 @@ def fourier_part(field: Field) -> FourierField | None:
     if isinstance(field, AmplitudePhaseField):
         return field.to_cos_sin()
     return field if isinstance(field, FourierField) else None
-
-
-def _sky_distances(settings: dict[str, Any]) -> list[float]:
-    chosen = settings["plots"]["sky_distances_kpc"]
-    widest = max(settings["box"]["half_widths_kpc"])
-    return list(chosen) if chosen else [part * widest for part in (0.25, 0.5, 0.8)]
 
 
 def _slices(product: _Product) -> Any:
@@ -180,7 +181,7 @@ def _sky(product: _Product) -> Any:
         product.name,
         product.map,
         product.truth,
-        distances_kpc=_sky_distances(product.settings),
+        distances_kpc=sky_distances(product.settings),
         marks=marks(product.settings),
         colours=product.settings["plots"]["colour_map"],
     )
