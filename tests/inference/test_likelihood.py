@@ -67,6 +67,19 @@ def test_variance_is_the_sum_of_its_three_terms_and_the_mean_has_the_zero_point(
     np.testing.assert_allclose(mean, np.asarray(first) + zero, rtol=1e-12)
 
 
+def test_rays_that_ring_below_zero_leave_the_variance_positive():
+    made, stars = likelihood(), some_stars(3)
+    nuisance = Nuisance(*(jnp.asarray(v) for v in (1.0, 0.0, 0.01)), jnp.zeros(2))
+    second = jnp.asarray([-100.0, 0.0, 1.0])
+    _, variance = made.moments(nuisance, jnp.ones(3), second, stars)
+    np.testing.assert_allclose(variance, stars.sigma**2 + jnp.asarray([0, 0, 0.01]))
+    slopes = jax.grad(
+        lambda second: made.log_likelihood(nuisance, jnp.ones(3), second, stars).sum()
+    )(second)
+    assert np.all(np.isfinite(slopes))
+    assert slopes[0] == 0
+
+
 def test_zero_points_are_r_v_times_an_excess_of_the_stated_width():
     some = likelihood()
     xi = some.start() | {"zero_points": jnp.asarray([1.0, -2.0])}

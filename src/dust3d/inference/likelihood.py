@@ -61,6 +61,15 @@ class Nuisance(NamedTuple):
 _SCATTER = ("error_inflation", "floor_mag", "substructure_kpc")
 
 
+def _substructure(nuisance: Nuisance, second: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Variance from structure finer than the field [mag^2].
+
+    Rays that undo the damping of their grid ring about sharp clouds, so that their int rho^2 ds can
+    come out below 0; a variance below 0 has no logarithm.
+    """
+    return nuisance.substructure_kpc * jnp.maximum(second, 0)
+
+
 class Likelihood(eqx.Module):
     """Gaussian or Student-t likelihood of A_obs given A and int rho^2 ds.
 
@@ -164,7 +173,7 @@ class Likelihood(eqx.Module):
         variance = (
             (nuisance.error_inflation * stars.sigma) ** 2
             + nuisance.floor_mag**2
-            + nuisance.substructure_kpc * second
+            + _substructure(nuisance, second)
         )
         return mean, variance
 
@@ -189,7 +198,7 @@ class Likelihood(eqx.Module):
             return jnp.ones(1, mean.dtype), mean[:, None], variance[:, None]
         mean = extinction + nuisance.zero_points_mag[stars.classes][:, None]
         own = (nuisance.error_inflation * stars.sigma) ** 2 + nuisance.floor_mag**2
-        variance = own[:, None] + nuisance.substructure_kpc * second
+        variance = own[:, None] + _substructure(nuisance, second)
         shares = jnp.asarray(cell_shares(mean.shape[1]), mean.dtype)
         return shares, mean, variance + _inside(extinction, stars.cells)
 
