@@ -103,6 +103,8 @@ def sky_extinctions(path: Path, half_widths: Sequence[float], prefix: str) -> di
 def rows_of(name: str, config: Config, results: Path) -> list[dict[str, str]]:
     """A row for each fit of a run that has scores."""
     run, rows = results / config.run, []
+    if not (run / "scores").is_dir():
+        return rows
     sized = config.box.half_widths_kpc
     near = min(sized) > max(SKY_KPC)
     common = {"mock": name, "seed": str(config.seed), "truth_digest": ""}
