@@ -3,10 +3,10 @@
     python benchmarks/nuts.py --order 6 6 2 --stars 1500
 
 Stars are drawn from the fit's own prior and likelihood. NUTS walks in parameters whitened by the
-metric at the maximum; `PosteriorSampler` draws around that maximum, with and without corrections
-for the posterior's curvature. Writes results/bench/nuts.json: mean and standard deviation of
-ln rho and extinctions at fixed points, of the mean, the scatter and the zero points, by each,
-with Monte Carlo errors from effective sample sizes.
+metric at the maximum; `PosteriorSampler` draws about that maximum, with and without corrections for
+the posterior's curvature, and about the centre that it moves to. Writes results/bench/nuts.json:
+mean and standard deviation of ln rho and extinctions at fixed points, of the mean, the scatter and
+the zero points, by each, with Monte Carlo errors from effective sample sizes.
 """
 
 import argparse
@@ -39,11 +39,14 @@ from dust3d.rays.nodes import moments
 ROOT = Path(__file__).resolve().parent.parent
 BOX = (1.0, 0.8, 0.4)
 DOUBLE = jnp.dtype("float64")
-LIKELIHOOD = {
-    "kind": "student_t",
-    "floor_mag": {"median": 0.03},
-    "substructure_kpc": {"median": 0.01},
-    "zero_point_std_mag": 0.02,
+LIKELIHOODS = {
+    "gaussian": {"kind": "gaussian", "zero_point_std_mag": 0.02},
+    "full": {
+        "kind": "student_t",
+        "floor_mag": {"median": 0.03},
+        "substructure_kpc": {"median": 0.01},
+        "zero_point_std_mag": 0.02,
+    },
 }
 POINTS = 12
 
@@ -105,7 +108,7 @@ def small_fit(
     order: tuple[int, ...],
     number: int,
     *,
-    likelihood: dict[str, Any] = LIKELIHOOD,
+    likelihood: dict[str, Any] = LIKELIHOODS["full"],
     nodes: int = 24,
     seed: int = 17,
 ) -> Fit:
@@ -199,19 +202,13 @@ def nuts(fit: Fit, *, chains: int, warmup: int, draws: int, seed: int = 17) -> C
     return Chains(fit.flat + z @ half.T, float(jnp.mean(divergent)), int(jnp.sum(steps)))
 
 
-def samples(fit: Fit, number: int, *, steps: int, tolerance: float, seed: int = 17):
-    """As many samples by `PosteriorSampler`; and what each took."""
+def sampler(fit: Fit, *, steps: int, tolerance: float) -> PosteriorSampler:
+    """What draws around the maximum of a fit, with the exact inverse of the metric."""
     products = Products(fit.target, fit.batches, fit.like)
     inverse = jnp.asarray(np.linalg.inv(fit.metric))
-    sampler = PosteriorSampler(
-        products,
-        fit.flat,
-        jax.jit(lambda v: inverse @ v),
-        tolerance=tolerance,
-        most=1000,
-        steps=steps,
-    )
-    return [sampler.draw(key) for key in jax.random.split(key_for(seed, "samples"), number)]
+    precondition = jax.jit(lambda v: inverse @ v)
+    options = {"tolerance": tolerance, "most": 1000, "steps": steps}
+    return PosteriorSampler(products, fit.flat, precondition, **options)
 
 
 def spread(values: np.ndarray, chains: bool) -> dict[str, np.ndarray]:
@@ -254,6 +251,28 @@ def comparison(names: list[str], truth: dict, found: dict) -> list[dict[str, Any
     ]
 
 
+KINDS = ("linear", "curved", "centred")
+
+
+def drawn_samples(
+    fit: Fit, number: int, *, steps: int, pairs: int, rounds: int, tolerance: float, seed: int = 17
+) -> tuple[dict[str, jax.Array], dict[str, Any]]:
+    """Samples about the maximum, straight and curved, and about the centre; and what they took."""
+    started = time.perf_counter()
+    about = sampler(fit, steps=steps, tolerance=tolerance)
+    centred = about.centred(key_for(seed, "centre"), pairs=pairs, rounds=rounds)
+    keys = jax.random.split(key_for(seed, "samples"), number)
+    drawn = {"curved": [about.draw(k) for k in keys], "centred": [centred.draw(k) for k in keys]}
+    places = {kind: jnp.stack([one.flat for one in some]) for kind, some in drawn.items()}
+    places["linear"] = jnp.stack([one.linear for one in drawn["curved"]])
+    took = {
+        "samples_seconds": time.perf_counter() - started,
+        "missed": [one.missed for one in drawn["centred"]],
+        "products": [one.products for one in drawn["centred"]],
+    }
+    return places, took
+
+
 def against_nuts(
     fit: Fit,
     *,
@@ -262,34 +281,33 @@ def against_nuts(
     draws: int,
     number: int,
     steps: int,
+    pairs: int = 4,
+    rounds: int = 2,
     tolerance: float = 1e-3,
 ) -> dict[str, Any]:
-    """Samples around the maximum, straight and curved, beside NUTS."""
+    """Samples of each kind beside NUTS: about the maximum, straight and curved; and centred."""
     names, values = quantities(fit)
     of_each = jax.jit(lambda places: jax.lax.map(values, places))
     started = time.perf_counter()
     walked = nuts(fit, chains=chains, warmup=warmup, draws=draws)
-    middle = time.perf_counter()
-    drawn = samples(fit, number, steps=steps, tolerance=tolerance)
-    ended = time.perf_counter()
+    nuts_seconds = time.perf_counter() - started
     by_chain = np.stack([np.asarray(of_each(chain)) for chain in walked.flat])
     truth = spread(by_chain, chains=True)
-    found = {}
-    for kind in ("flat", "linear"):
-        places = np.asarray(of_each(jnp.stack([getattr(one, kind) for one in drawn])))
-        found[kind] = comparison(names, truth, spread(places[None], chains=False))
-    return {
+    places, took = drawn_samples(
+        fit, number, steps=steps, pairs=pairs, rounds=rounds, tolerance=tolerance
+    )
+    found = {
         "parameters": fit.flat.size,
         "stars": len(fit.stars),
         "divergent": walked.divergent,
         "gradients": walked.gradients,
         "worst_rhat": float(np.max(np.asarray(rhat(by_chain)))),
-        "nuts_seconds": middle - started,
-        "samples_seconds": ended - middle,
-        "missed": [one.missed for one in drawn],
-        "curved": found["flat"],
-        "linear": found["linear"],
+        "nuts_seconds": nuts_seconds,
     }
+    for kind in KINDS:
+        seen = np.asarray(of_each(places[kind]))[None]
+        found[kind] = comparison(names, truth, spread(seen, chains=False))
+    return found | took
 
 
 def show(found: dict[str, Any]) -> None:
@@ -301,13 +319,20 @@ def show(found: dict[str, Any]) -> None:
         f"{found['samples_seconds']:.0f} s, "
         f"{np.mean(np.asarray(found['missed']) > 1e-3):.3f} of them above 1e-3"
     )
-    print(f"{'':22}{'NUTS: mean, std':>20}  {'std / NUTS: curved, linear':>30}  shift [std]")
-    for bent, straight in zip(found["curved"], found["linear"], strict=True):
+    print(f"{'':22}{'NUTS: mean, std':>20}   std / NUTS, shift [std]: {', '.join(KINDS)}")
+    for rows in zip(*(found[kind] for kind in KINDS), strict=True):
+        each = "   ".join(f"{row['std_ratio']:.3f} {row['shift']:+.3f}" for row in rows)
+        last = rows[-1]
         print(
-            f"{bent['name']:22}{bent['nuts_mean']:11.4f}{bent['nuts_std']:9.4f}  "
-            f"{bent['std_ratio']:8.3f} +- {bent['std_ratio_error']:.3f}  "
-            f"{straight['std_ratio']:8.3f}      {bent['shift']:+.3f} +- {bent['shift_error']:.3f}"
-            f"  {straight['shift']:+.3f}"
+            f"{last['name']:22}{last['nuts_mean']:11.4f}{last['nuts_std']:9.4f}   {each}  "
+            f"+- {last['std_ratio_error']:.3f} {last['shift_error']:.3f}"
+        )
+    for kind in KINDS:
+        ratio, shift = (np.array([row[k] for row in found[kind]]) for k in ("std_ratio", "shift"))
+        print(
+            f"{kind:8} std / NUTS {ratio.mean():.3f} on average, {ratio.min():.3f} to "
+            f"{ratio.max():.3f}; shift {np.sqrt(np.mean(shift**2)):.3f} rms, {shift.min():+.3f} to "
+            f"{shift.max():+.3f} std"
         )
 
 
@@ -317,21 +342,22 @@ def main() -> None:
     parser.add_argument("--order", type=int, nargs=3, default=[6, 6, 2])
     parser.add_argument("--stars", type=int, default=1500)
     parser.add_argument("--nodes", type=int, default=24)
-    parser.add_argument("--gaussian", action="store_true", help="not Student-t")
+    parser.add_argument("--likelihood", default="full", choices=sorted(LIKELIHOODS))
     parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--warmup", type=int, default=500)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=4, help="curvature_steps")
+    parser.add_argument("--steps", type=int, default=4, help="posterior.curvature_steps")
+    parser.add_argument("--pairs", type=int, default=4, help="posterior.centre_pairs")
+    parser.add_argument("--rounds", type=int, default=2, help="posterior.centre_rounds")
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--output", type=Path, default=ROOT / "results/bench/nuts.json")
     options = parser.parse_args()
     runtime.configure(cache=ROOT / ".jax_cache")
-    likelihood = LIKELIHOOD | ({"kind": "gaussian"} if options.gaussian else {})
     fit = small_fit(
         tuple(options.order),
         options.stars,
-        likelihood=likelihood,
+        likelihood=LIKELIHOODS[options.likelihood],
         nodes=options.nodes,
         seed=options.seed,
     )
@@ -342,6 +368,8 @@ def main() -> None:
         draws=options.draws,
         number=options.samples,
         steps=options.steps,
+        pairs=options.pairs,
+        rounds=options.rounds,
     )
     show(found)
     options.output.parent.mkdir(parents=True, exist_ok=True)

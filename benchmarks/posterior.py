@@ -109,10 +109,11 @@ def judged(truth: np.ndarray, samples: np.ndarray) -> dict[str, Any]:
     return found | {"std": float(std), "coverage": coverage(truth, samples)}
 
 
-def seconds_of(results: Path, job: str) -> float:
-    """Wall time of a job of the workflow, from start to end of its process."""
+def seconds_of(results: Path, job: str) -> dict[str, float]:
+    """Time of a job of the workflow from start to end of its process, and that of all cores."""
     header, row = (results / "benchmarks" / f"{job}.tsv").read_text().splitlines()[:2]
-    return float(row.split("\t")[header.split("\t").index("s")])
+    columns = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    return {"seconds": float(columns["s"]), "cpu_seconds": float(columns["cpu_time"])}
 
 
 def row_of(results: Path, seed: int) -> dict[str, Any]:
@@ -135,8 +136,8 @@ def row_of(results: Path, seed: int) -> dict[str, Any]:
         "stars": last["stars"],
         "parameters": last["parameters"],
         "true_std": float(true.std()),
-        "fit_seconds": {name: fit["seconds"] for name, fit in fits.items()},
-        "sampling_seconds": seconds_of(results, f"posterior-{FIT}-0"),
+        "fits": {name: seconds_of(results, f"fit-{name}") for name in fits},
+        "sampling": seconds_of(results, f"posterior-{FIT}-0"),
         "converged": last["converged"],
         "maximum": agreement(true, values(field)),
         "posterior": judged(true, np.stack([values(one) for one in drawn.fields])),
@@ -149,10 +150,13 @@ def row_of(results: Path, seed: int) -> dict[str, Any]:
 def show(row: dict[str, Any]) -> None:
     """One row for people."""
     found, cover = row["posterior"], row["posterior"]["coverage"]
+    fits, sampling = row["fits"].values(), row["sampling"]
     print(
         f"seed {row['seed']}: {row['parameters']} parameters, {row['stars']} stars; fits "
-        f"{sum(row['fit_seconds'].values()):.0f} s (converged: {row['converged']}), "
-        f"{found['samples']} samples {row['sampling_seconds']:.0f} s, products a sample "
+        f"{sum(fit['seconds'] for fit in fits):.0f} s (CPU "
+        f"{sum(fit['cpu_seconds'] for fit in fits):.0f}; converged: {row['converged']}), "
+        f"{found['samples']} samples {sampling['seconds']:.0f} s (CPU "
+        f"{sampling['cpu_seconds']:.0f}), products a sample "
         f"{np.median(row['products']):.0f} (most {max(row['products'])}), residual at most "
         f"{max(row['missed']):.2g}\n"
         f"  maximum: correlation {row['maximum']['correlation']:.4f}, rms "
