@@ -90,7 +90,7 @@ def test_a_maximum_that_is_missed_is_told(fits, tmp_path, caplog):
             seed=1,
             source="digest",
         )
-    assert "the evidence around it is not those of the posterior" in caplog.text
+    assert "the evidence has to find it first" in caplog.text
     assert "raise evidence.max_steps" in caplog.text
     assert json.loads((tmp_path / "rough.json").read_text())["at_maximum"] is False
 

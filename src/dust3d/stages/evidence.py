@@ -183,7 +183,7 @@ def measure(
     parsed = in_double_precision(in_cosines(FitSettings.parse(settings)))
     wanted, fit = Evidence.model_validate(evidence or {}), Path(fit)
     runtime.configure()
-    name = summary_of(fit, "the evidence around it is")["name"]
+    name = summary_of(fit, "the evidence has to find it first")["name"]
     origin = provenance(settings=[settings, wanted.model_dump()], source=source, seed=seed)
     inputs = {"fit": file_digest(fit), "train": file_digest(train)}
     of_stars = {"fit": fit, "train": train, "heldout": heldout}

@@ -97,24 +97,24 @@ def in_double_precision(settings: FitSettings) -> FitSettings:
     return replace(settings, optimiser=optimiser)
 
 
-def summary_of(fit: Path, what: str) -> dict[str, Any]:
+def summary_of(fit: Path, then: str) -> dict[str, Any]:
     """`fit.json` beside a field, and a warning where the fit is at no maximum.
 
     Parameters
     ----------
     fit
         `field.h5`.
-    what
-        What there will be of it, for the warning: `samples around it are`.
+    then
+        What that means, for the warning.
     """
     summary = read_json(fit.with_name("fit.json"), ["name", "likelihood", "rays", "converged"])
     if not summary["converged"]:
         logger.warning(
-            "%s: the fit is not at its maximum (converged: %s): %s not those of the posterior; let "
-            "it take more steps (optimiser.newton.max_steps)",
+            "%s: the fit is not at its maximum (converged: %s): %s; let it take more steps "
+            "(optimiser.newton.max_steps)",
             summary["name"],
             summary["converged"],
-            what,
+            then,
         )
     return summary
 

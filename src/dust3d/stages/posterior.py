@@ -1,8 +1,6 @@
 """How well a field is known: samples of the posterior of a finished fit."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +10,22 @@ from jax.flatten_util import ravel_pytree
 
 from dust3d import runtime
 from dust3d.config.posterior import Posterior
-from dust3d.determinism import set_deterministic
 from dust3d.errors import FitError
 from dust3d.fields.sum import SumField
-from dust3d.files import scratch_folder
-from dust3d.inference.build import target_for
-from dust3d.inference.feed import Feed, Scratch
-from dust3d.inference.iterative import sample_size, sampled_preconditioner
-from dust3d.inference.memory import Budget
+from dust3d.inference.iterative import sampled_preconditioner
 from dust3d.inference.posterior import PosteriorSampler, Sample
-from dust3d.inference.prior import SumPrior, Xi, size_of
-from dust3d.inference.products import Products
+from dust3d.inference.prior import SumPrior
 from dust3d.inference.settings import FitSettings
 from dust3d.inference.spread import resolved_variance, series_variance
 from dust3d.inference.target import Target
-from dust3d.io.reports import read_json
 from dust3d.io.samples import PriorVariance, Samples, joined_samples, load_samples, save_samples
 from dust3d.keys import key_for
-from dust3d.progress import Progress, logger
-from dust3d.provenance import digest_of, file_digest, provenance
-from dust3d.stages.fit_start import fourier_part, warm_start
-from dust3d.stages.fit_tables import star_tables
+from dust3d.progress import Progress
+from dust3d.provenance import file_digest, provenance
+from dust3d.stages.fit_maximum_products import Maximum, at_maximum, in_cosines, summary_of
+from dust3d.stages.fit_start import fourier_part
 
 _HEIGHTS = 257
-_EXACT_BATCH = 16_384
-# of the rays of the preconditioner, of those that are enough for extinctions
-_NODES_OF_SAMPLE = 0.7
-_FEWEST_NODES = 8
-
-
-def _in_cosines(settings: FitSettings) -> FitSettings:
-    """The same fit in cosines and sines, where its prior is white."""
-    assert settings.fourier is not None
-    return replace(settings, fourier=settings.fourier.model_copy(update={"form": "cos_sin"}))
 
 
 def _prior_variance(settings: FitSettings, target: Target) -> PriorVariance:
@@ -60,24 +41,15 @@ def _prior_variance(settings: FitSettings, target: Target) -> PriorVariance:
     return PriorVariance(heights, resolved_variance(target.prior, heights), beyond)
 
 
-def _sampler(
-    feed: Feed, posterior: Posterior, target: Target, xi: Xi, nodes: int
-) -> PosteriorSampler:
+def _sampler(maximum: Maximum, posterior: Posterior) -> PosteriorSampler:
     """What draws samples of the posterior around the maximum of a fit."""
-    adaptive = feed.settings.ray_method == "reference"
-    if adaptive:
-        batches = feed.exact(nodes, _EXACT_BATCH)
-    else:
-        batches = feed.finest(feed.last_choice(target.prior.field(xi["field"])))
-    products, (flat, _) = Products(target, batches, xi), ravel_pytree(xi)
-    block = posterior.block_parameters
-    number = min(len(feed.train), sample_size(flat.size, block))
+    products, flat, feed = maximum.products(), maximum.flat, maximum.feed
     precondition = sampled_preconditioner(
         products,
         flat,
-        feed.train.take(0, number),
-        nodes=max(_FEWEST_NODES, int(_NODES_OF_SAMPLE * nodes)),
-        block=block,
+        maximum.sample(posterior.block_parameters),
+        nodes=maximum.sample_nodes,
+        block=posterior.block_parameters,
         seed=feed.seed,
     )
     sampler = PosteriorSampler(
@@ -143,34 +115,19 @@ def sample(
     ProductError
         If the fit is damaged, or is no Fourier series.
     """
-    parsed, wanted = _in_cosines(FitSettings.parse(settings)), Posterior.model_validate(posterior)
-    set_deterministic(parsed.deterministic)
-    runtime.configure()
+    parsed, wanted = in_cosines(FitSettings.parse(settings)), Posterior.model_validate(posterior)
     fit, output = Path(fit), Path(output)
-    summary = read_json(fit.with_name("fit.json"), ["name", "likelihood", "converged"])
-    name = summary["name"]
-    if not summary["converged"]:
-        logger.warning(
-            "%s: the fit is not at its maximum (converged: %s): samples around it are not those of "
-            "the posterior; let it take more steps (optimiser.newton.max_steps)",
-            name,
-            summary["converged"],
-        )
+    runtime.configure()
+    name = summary_of(fit, "samples around it are not those of the posterior")["name"]
     numbers = range(wanted.samples)[part * wanted.per_job : (part + 1) * wanted.per_job]
     origin = provenance(settings=settings, source=source, seed=seed)
     inputs = {"fit": file_digest(fit), "train": file_digest(train)}
-    with scratch_folder(output.parent, f"samples-{part}") as aside:
-        stars, others = star_tables(parsed, aside, train, heldout, seed)
-        with closing(stars), closing(others):
-            target = target_for(parsed, len(stars.class_names), seed, parsed.dtype)
-            xi = warm_start(parsed, stars.class_names, target, fit)
-            scratch = Scratch(aside / "rays", digest_of([settings, seed, source, inputs]))
-            budget = Budget(parsed.optimiser.stream, parsed.optimiser.memory_gb)
-            feed = Feed(parsed, stars, others, seed, budget, size_of(xi), scratch)
-            nodes = int(summary["rays"].get("nodes") or parsed.first_nodes(stars.reach_kpc))
-            sampler = _sampler(feed, wanted, target, xi, nodes)
-            drawn = _drawn(name, sampler, numbers, seed)
-            names = stars.class_names
+    of_stars = {"fit": fit, "train": train, "heldout": heldout}
+    made_of = {"settings": settings, "seed": seed, "source": source, "inputs": inputs}
+    title = f"samples-{part}"
+    with at_maximum(parsed, **of_stars, title=title, seed=seed, made_of=made_of) as maximum:
+        drawn = _drawn(name, _sampler(maximum, wanted), numbers, seed)
+        target, xi, names = maximum.target, maximum.xi, maximum.feed.train.class_names
     _, unravel = ravel_pytree(xi)
     places = [unravel(one.flat) for one in drawn]
     nuisances = [target.likelihood.nuisance(place["likelihood"])._asdict() for place in places]
