@@ -38,6 +38,7 @@ A run is one complete YAML file:
 |---|---|
 | `config.yaml` | the demo: a mock sky with a Fourier truth; used when no file is named |
 | `test.yaml` | the smallest complete run, for the tests |
+| `orders.yaml` | a mock in the plane whose true order is among seven that are fitted; which do the data support? |
 | `hipparcos.yaml` | real stars: Gaia DR3 and Hipparcos, out to 500 pc |
 | `mocks/*.yaml` | the mock suite: five known skies, and the real stars with their twin's settings |
 | `original.yaml`, `original_sgd.yaml` | the original experiment, with our optimiser and its own |
