@@ -35,10 +35,10 @@ from dust3d.rays.quadrature import nodes_for
 
 ROOT = Path(__file__).resolve().parent.parent
 BOX = (1.5, 1.5)
-REACH_KPC = 0.9
-SCALE_KPC = 0.2
+REACH_KPC, FARTHEST_KPC = 0.7, 1.4
+SCALE_KPC = 0.15
 GOOD, BAD = 0.01, 0.2
-EDGES_KPC = (0.0, 0.3, 0.5, 0.7, 0.9)
+EDGES_KPC = (0.0, 0.25, 0.4, 0.55, 0.7)
 SETTINGS: dict[str, Any] = {
     "box": {"half_widths_kpc": BOX},
     "prior": {"std": 1.0, "mean": {"kind": "constant", "density_mag_per_kpc": 1.0, "std": 0.3}},
@@ -85,7 +85,7 @@ def draw(seed: int, n: int, order: int, cells: int, noise_mag: float) -> Sky:
     drawn = jax.random.normal(key_for(seed, "distances: truth"), flat.shape)
     truth = target.prior.field(unravel(drawn))
     distance = rng.gamma(3.0, SCALE_KPC, 4 * n)
-    distance = distance[distance < REACH_KPC][:n]
+    distance = distance[distance < FARTHEST_KPC][:n]
     angle = rng.uniform(0, 2 * np.pi, n)
     directions = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     bad = np.arange(n) % 2 == 1

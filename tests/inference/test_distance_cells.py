@@ -138,8 +138,8 @@ def test_the_average_is_the_integral_over_distance(cells, limit):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_gradients_are_finite_differences(method):
-    stars = uncertain(11)
-    _, products, _, flat = problem(stars, method, batch=11)
+    stars = uncertain(5)
+    _, products, _, flat = problem(stars, method, batch=5)
     target, (rays, batch, measured) = products.target, products.batches.at(0)
 
     @jax.jit
@@ -261,7 +261,10 @@ def test_streamed_batches_are_those_in_memory(method):
         streamed.release()
 
 
-@pytest.mark.parametrize("method", ["dense", "iterative", "streamed"])
+_SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("iterative", "streamed")]
+
+
+@pytest.mark.parametrize("method", ["dense", *_SLOW])
 def test_newton_steps_end_at_the_maximum(method):
     stars = uncertain(120)
     newton = {"method": "dense" if method == "dense" else "iterative"}

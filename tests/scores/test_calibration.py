@@ -1,19 +1,25 @@
 """The posterior predictive distribution of stars, against loops over samples."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dust3d.config.model import Likelihood, Parameter
+from dust3d.distances import cell_shares, distance_cells
 from dust3d.fields.fourier import FourierField, fourier_modes
 from dust3d.fields.mean import ConstantMean
 from dust3d.fields.sum import SumField
 from dust3d.io.samples import PriorVariance, Samples
 from dust3d.observations import Observations
+from dust3d.rays.gridded import GriddedField, grid_for_field
 from dust3d.rays.nodes import density_at
 from dust3d.rays.quadrature import legendre_nodes
 from dust3d.scores.calibration import measured_calibration, posterior_predictive
 from dust3d.scores.family import Family
+from dust3d.scores.mixture import Mixture
+from dust3d.scores.predict import predict
 
 HALF, ORDER, NUMBER = (1.0, 1.0), (2, 2), 5
 SETTINGS = Likelihood(
@@ -102,3 +108,33 @@ def test_stars_drawn_from_the_mixture_are_found_calibrated(samples, width, holds
         if holds:
             assert entry["standard_error"] == pytest.approx(error, rel=0.1)
         assert bool(abs(entry["share"] - share) < 4 * error) is holds
+
+
+def test_distances_are_averaged_over_beside_the_samples(samples):
+    some = stars(12)
+    cells = distance_cells(1 / some.distances, 0.1 / some.distances, 0.3, 3).within(some.distances)
+    some, seen = replace(some, cells=cells), []
+    mixture = posterior_predictive(
+        samples, HALF, some, SETTINGS, [lambda field, gridded, a: seen.append(a)]
+    )
+    assert mixture.mean.shape == mixture.scale.shape == (3 * NUMBER, 12)
+    np.testing.assert_allclose(mixture.shares, np.tile(cell_shares(3), NUMBER) / NUMBER)
+    known = posterior_predictive(samples, HALF, replace(some, cells=None), SETTINGS)
+    # the last cell was moved to the star itself, and has no spread
+    np.testing.assert_allclose(mixture.mean[2::3], known.mean, rtol=1e-3)
+    np.testing.assert_allclose(mixture.scale[2::3], known.scale, rtol=1e-3)
+    assert np.all(mixture.mean[0::3] < mixture.mean[1::3])
+    # whoever watches is told of the extinction at the stars
+    zero = known.mean[0] - seen[0]
+    assert np.all(np.abs(zero) < 0.5)
+    likelihood = {name: values[0] for name, values in samples.likelihood.items()}
+    zero_points = dict(zip(("A", "F"), likelihood.pop("zero_points_mag"), strict=True))
+    summary = likelihood | {"zero_points_mag": zero_points}
+    field = samples.fields[0]
+    gridded = GriddedField(field, grid_for_field(field, HALF))
+    found = predict(gridded, some, SETTINGS, summary)
+    first = Mixture(mixture.family, cell_shares(3), mixture.mean[:3], mixture.scale[:3])
+    np.testing.assert_allclose(found.log_density, first.log_density(some.extinction), rtol=1e-6)
+    np.testing.assert_allclose(found.mean, cell_shares(3) @ mixture.mean[:3], rtol=1e-6)
+    assert found.outlier is not None
+    assert np.all((found.outlier >= 0) & (found.outlier <= 1))

@@ -252,6 +252,11 @@ def test_predictions_include_the_zero_point_of_the_class(folder):
     expected = 0.8 * table["distance"].to_value("kpc") + zero
     np.testing.assert_allclose(table["predicted"].to_value("mag"), expected, rtol=1e-5)
     np.testing.assert_allclose(table["sigma"].to_value("mag"), 0.02, rtol=1e-6)
+    # the farther from what was expected, the likelier an outlier
+    residual = np.abs(table["extinction"].to_value("mag") - expected)
+    outlier = np.asarray(table["outlier_probability"])
+    assert np.all((outlier >= 0) & (outlier <= 1))
+    assert np.all(np.diff(outlier[np.argsort(residual)]) > -1e-3)
 
 
 def test_held_out_stars_are_judged_by_all_samples_together(folder, sampled):

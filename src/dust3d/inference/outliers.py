@@ -18,8 +18,6 @@ import numpy as np
 from scipy.special import gammainc, logsumexp
 from scipy.stats import norm, t
 
-from dust3d.config.model import Likelihood
-
 BROAD = 3.0
 """Of Student-t: an outlier's own standard deviation is more than so many scales."""
 BROAD_GAUSSIAN = 10.0
@@ -32,7 +30,7 @@ def outlier_probability(
     observed: np.ndarray,
     mean: np.ndarray,
     scale: np.ndarray,
-    settings: Likelihood,
+    degrees_of_freedom: float | None,
     shares: np.ndarray | None = None,
 ) -> np.ndarray:
     """Probability that a star is an outlier, given its extinction and a fit.
@@ -44,8 +42,8 @@ def outlier_probability(
     mean, scale
         What the fit expects, and the scale of its distribution (of a Gaussian the standard
         deviation) [mag], shape (n,); of mixtures (n, components).
-    settings
-        The section `likelihood`.
+    degrees_of_freedom
+        Of Student-t; none: Gaussian.
     shares
         Of the components, shape (components,) or (n, components).
 
@@ -56,8 +54,8 @@ def outlier_probability(
     if shares is None:
         mean, scale, shares = mean[:, None], scale[:, None], np.ones(1)
     chi = (observed[:, None] - mean) / scale
-    if settings.kind == "student_t":
-        nu = settings.degrees_of_freedom
+    if degrees_of_freedom is not None:
+        nu = degrees_of_freedom
         each = gammainc((nu + 1) / 2, (nu + chi**2) / (2 * BROAD**2))
         weight = t.logpdf(chi, nu)
     else:

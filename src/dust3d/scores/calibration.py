@@ -15,7 +15,7 @@ from dust3d.scores.coverage import coverage, pit_inside
 from dust3d.scores.family import Family
 from dust3d.scores.mixture import Mixture
 from dust3d.scores.pit import pit_scores
-from dust3d.scores.predict import moments_of_sample
+from dust3d.scores.predict import components_of_sample, moments_to
 
 Watcher = Callable[[Field, GriddedField, np.ndarray], None]
 """Told of each sample: its field, the same on a grid, and the extinctions of the stars [mag]."""
@@ -42,17 +42,23 @@ def posterior_predictive(
         Who else wants to see each sample, which is on a grid but once.
     """
     number = len(samples)
-    mean, scale = np.empty((2, number, len(stars)))
+    mean, scale = np.empty((2, number, stars.rays, len(stars)))
+    shares = np.ones(1)
     progress = Progress(f"{samples.attrs.get('name', 'fit')}: scores of samples", number)
     for i, field in enumerate(samples.fields):
         gridded = GriddedField(field, grid_for_field(field, half_widths))
-        first, second = gridded.moments(stars.positions)
-        mean[i], scale[i] = moments_of_sample(samples, i, first, second, stars, settings)
+        first, second = moments_to(gridded, stars)
+        found = components_of_sample(samples, i, first, second, stars, settings)
+        shares, mean[i], scale[i] = found
+        if watchers and stars.cells is not None:
+            first = gridded.extinctions(stars.positions)
         for watch in watchers:
             watch(field, gridded, first)
         progress.update(stars=float(len(stars)))
     progress.close()
-    return Mixture(Family.of(settings), np.full(number, 1 / number), mean, scale)
+    each = (number * stars.rays, len(stars))
+    shares = np.tile(shares / number, number)
+    return Mixture(Family.of(settings), shares, mean.reshape(each), scale.reshape(each))
 
 
 def measured_calibration(

@@ -20,11 +20,14 @@ class Prediction:
         Half-width of the central 68 % of its distribution [mag].
     log_density
         ln p(A_obs) of each star [ln(1 / mag)].
+    outlier
+        Probability that a star is an outlier (`inference.outliers`); none: nobody asked.
     """
 
     mean: np.ndarray
     sigma: np.ndarray
     log_density: np.ndarray
+    outlier: np.ndarray | None = None
 
 
 def clustered_mean(values: np.ndarray, cluster: np.ndarray) -> tuple[float, float | None]:

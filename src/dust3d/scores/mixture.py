@@ -1,4 +1,4 @@
-"""The posterior predictive distribution of stars: a mixture over samples of the posterior."""
+"""The predictive distribution of stars: a mixture over samples of the posterior and distances."""
 
 from dataclasses import dataclass, replace
 
@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import norm
 
+from dust3d.inference.outliers import outlier_probability
 from dust3d.scores.family import Family
 from dust3d.scores.heldout import Prediction
 
@@ -15,7 +16,7 @@ _ENTRIES_AT_ONCE = 1 << 22
 
 @dataclass(frozen=True)
 class Mixture:
-    """What samples of a posterior together say of each star.
+    """What samples of a posterior, and cells of its distance, together say of each star.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ class Mixture:
     def _bisected(self, share: float) -> np.ndarray:
         # a mixture's quantile lies between those of its components
         each = self.mean + self.family.quantile(share) * self.scale
+        if len(each) == 1:
+            return each[0]
         low, high = each.min(axis=0), each.max(axis=0)
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
@@ -61,7 +64,10 @@ class Mixture:
         return (low + high) / 2
 
     def prediction(self, observed: np.ndarray) -> Prediction:
-        """Mean, half-width of the central 68 %, and density of what was measured."""
+        """Mean, half-width of the central 68 %, density of what was measured, outliers."""
         share = float(norm.cdf(1.0))
         width = (self.quantile(share) - self.quantile(1 - share)) / 2
-        return Prediction(self.shares @ self.mean, width, self.log_density(observed))
+        outlier = outlier_probability(
+            observed, self.mean.T, self.scale.T, self.family.degrees_of_freedom, self.shares
+        )
+        return Prediction(self.shares @ self.mean, width, self.log_density(observed), outlier)

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dust3d.config.model import Likelihood as LikelihoodSettings
+from dust3d.inference.batches import stars_of
 from dust3d.inference.likelihood import Likelihood, Nuisance, Stars
 from dust3d.io.samples import Samples
 from dust3d.observations import Observations
 from dust3d.rays.gridded import GriddedField
 from dust3d.scores.family import Family
 from dust3d.scores.heldout import Prediction
+from dust3d.scores.mixture import Mixture
 
 
 def _likelihood_of(settings: LikelihoodSettings, stars: Observations) -> Likelihood:
@@ -20,12 +22,14 @@ def _likelihood_of(settings: LikelihoodSettings, stars: Observations) -> Likelih
 
 
 def _measured(stars: Observations) -> Stars:
-    return Stars(
-        jnp.asarray(stars.extinction),
-        jnp.asarray(stars.sigma),
-        jnp.asarray(stars.classes),
-        jnp.ones(len(stars)),
-    )
+    return stars_of(stars, np.arange(len(stars)), jnp.dtype("float64"))
+
+
+def moments_to(gridded: GriddedField, stars: Observations) -> tuple[np.ndarray, np.ndarray]:
+    """int rho ds [mag] and int rho^2 ds [mag^2 / kpc] to stars: (n,), with cells (n, cells)."""
+    ends = stars.ends
+    first, second = gridded.moments(ends.reshape(-1, ends.shape[-1]))
+    return first.reshape(ends.shape[:-1]), second.reshape(ends.shape[:-1])
 
 
 def predict(
@@ -56,11 +60,23 @@ def predict(
             substructure_kpc=jnp.zeros(()),
             zero_points_mag=jnp.zeros(len(stars.class_names)),
         )
-    first, second = gridded.moments(stars.positions)
-    mean, variance = likelihood.moments(nuisance, jnp.asarray(first), jnp.asarray(second), measured)
-    density = likelihood.log_density(measured.extinction, mean, variance)
-    width = np.sqrt(np.asarray(variance)) * Family.of(settings).unit_width
-    return Prediction(np.asarray(mean), width, np.asarray(density))
+    first, second = moments_to(gridded, stars)
+    components = _components(likelihood, nuisance, first, second, measured)
+    return Mixture(Family.of(settings), *components).prediction(stars.extinction)
+
+
+def _components(
+    likelihood: Likelihood,
+    nuisance: Nuisance,
+    first: np.ndarray,
+    second: np.ndarray,
+    measured: Stars,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares, means [mag] and scales [mag] of what each star's extinction is a mixture of."""
+    shares, mean, variance = likelihood.components(
+        nuisance, jnp.asarray(first), jnp.asarray(second), measured
+    )
+    return np.asarray(shares), np.asarray(mean).T, np.sqrt(np.asarray(variance)).T
 
 
 def nuisance_of(samples: Samples, number: int, class_names: tuple[str, ...]) -> Nuisance:
@@ -74,30 +90,28 @@ def nuisance_of(samples: Samples, number: int, class_names: tuple[str, ...]) -> 
     return Nuisance(**{name: jnp.asarray(one[name]) for name in Nuisance._fields})
 
 
-def moments_of_sample(
+def components_of_sample(
     samples: Samples,
     number: int,
     extinction: np.ndarray,
     second: np.ndarray,
     stars: Observations,
     settings: LikelihoodSettings,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Expected A_obs and scale [mag] of each star, by one sample with its own scatter.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares (cells,) of expected A_obs and scales [mag] (cells, n), by one sample of a posterior.
 
     Parameters
     ----------
     samples, number
         The posterior, and which sample of it.
     extinction, second
-        int rho ds [mag] and int rho^2 ds [mag^2 / kpc] through its field.
+        From `moments_to`, through its field.
     stars, settings
         The stars, and the section `likelihood` of the configuration.
     """
     nuisance = nuisance_of(samples, number, stars.class_names)
-    mean, variance = _likelihood_of(settings, stars).moments(
-        nuisance, jnp.asarray(extinction), jnp.asarray(second), _measured(stars)
-    )
-    return np.asarray(mean), np.sqrt(np.asarray(variance))
+    likelihood = _likelihood_of(settings, stars)
+    return _components(likelihood, nuisance, extinction, second, _measured(stars))
 
 
 def sky_medians(

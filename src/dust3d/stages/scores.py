@@ -249,6 +249,7 @@ def _write_predicted(
         table = table[[name for name in _PREDICTED_COLUMNS if name in table.colnames]]
         table["predicted"] = prediction.mean * u.mag
         table["sigma"] = prediction.sigma * u.mag
+        table["outlier_probability"] = prediction.outlier
         table["heldout"] = np.full(len(table), i == 1)
         table.meta.clear()
         parts.append(table)
@@ -304,10 +305,11 @@ def score(
     needed = ["name", "model", "order", "parameters", "seconds", "likelihood", "rays", "converged"]
     summary, fitted_map = read_json(fit_json, needed), read_map(map)
     field, _ = load_field(fit_field)
-    stars, others = read_split(train, heldout, half_widths)
+    likelihood = Likelihood.model_validate(settings["likelihood"])
+    stars, others = read_split(train, heldout, half_widths, likelihood.distance_cells)
     case = _Case(
         half_widths=half_widths,
-        likelihood=Likelihood.model_validate(settings["likelihood"]),
+        likelihood=likelihood,
         wanted=wanted,
         summary=summary,
         field=field,
