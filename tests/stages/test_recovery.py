@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from dust3d.config import run as config
 from dust3d.io.fields import load_field
 from dust3d.io.maps import read_map
-from dust3d.stages import fit, maps, mock, scores, stars
+from dust3d.stages import fit, maps, mock, posterior, scores, stars
 
 FAST = {
     "method": {"kind": "adam", "epochs": 25, "batch": 512},
@@ -69,6 +69,21 @@ EMPTY = {
     "scores": {"shells": 4},
 }
 
+# the truth is one that the prior may draw: the posterior has to hold it
+KNOWN = FLAT | {
+    "run": "known",
+    "mock": {
+        "truth": {"kind": "fourier", "order": [4, 4], "std": 1.0},
+        "stars": {"number": 1500},
+        "extinction": {"noise_mag": 0.05, "integrator": "exact"},
+        "astrometry": {"parallax_error_mas": 1e-3},
+    },
+    "selection": {"parallax_zero_point_mas": -0.03},
+    "likelihood": {"kind": "gaussian"},
+    "optimiser": FAST | {"newton": {"max_steps": 12}},
+    "posterior": {"samples": 31},
+}
+
 
 def chain(content: dict, folder: Path) -> Path:
     """Run every stage of a small configuration."""
@@ -116,9 +131,11 @@ def chain(content: dict, folder: Path) -> Path:
             settings=run.fit_settings(name),
             **common,
         )
+        samples = sample(run, name, product, selected) if name in run.sampled_fits() else None
         maps.fit_map(
             fit=product / "field.h5",
             train=selected["train"],
+            samples=samples,
             output=folder / "maps" / f"{name}.zarr",
             settings=gridding,
             **common,
@@ -127,6 +144,7 @@ def chain(content: dict, folder: Path) -> Path:
             fit_field=product / "field.h5",
             fit_json=product / "fit.json",
             map=folder / "maps" / f"{name}.zarr",
+            samples=samples,
             truth_field=truth / "field.h5",
             truth_map=folder / "truth/map.zarr",
             **selected,
@@ -136,6 +154,25 @@ def chain(content: dict, folder: Path) -> Path:
             **common,
         )
     return folder
+
+
+def sample(run: config.Config, name: str, product: Path, selected: dict[str, Path]) -> Path:
+    """Samples of a fit's posterior."""
+    parts = []
+    for part in run.sample_parts():
+        parts.append(product / f"samples-{part}.h5")
+        posterior.sample(
+            fit=product / "field.h5",
+            **selected,
+            output=parts[-1],
+            settings=run.fit_settings(name),
+            posterior=run.settings("posterior")["posterior"],
+            part=part,
+            seed=run.seed,
+            source="digest",
+        )
+    posterior.collect(fit=product / "field.h5", parts=parts, output=product / "samples.h5")
+    return product / "samples.h5"
 
 
 def read(path: Path) -> dict:
@@ -150,6 +187,11 @@ def read(path: Path) -> dict:
 @pytest.fixture(scope="module")
 def flat(tmp_path_factory):
     return chain(FLAT, tmp_path_factory.mktemp("flat"))
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    return chain(KNOWN, tmp_path_factory.mktemp("known"))
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +227,33 @@ def test_a_flat_run_has_flat_products(flat):
     np.testing.assert_allclose(
         dataset["ln_density"].values[..., 0], field.on_grid((x, y)), rtol=1e-6, atol=1e-6
     )
+
+
+@pytest.mark.slow
+def test_a_truth_that_the_prior_may_draw_is_inside_of_its_intervals(known):
+    found = read(known / "scores/fourier-4x4.json")
+    assert found["converged"] is True
+    calibration = found["calibration"]
+    assert calibration["samples"] == 31
+    assert calibration["pit"]["p"] > 0.001
+    covered = calibration["coverage"]
+    # 56 numbers are uncertain: as many independent values, at best, say how often
+    for entry in (
+        covered["extinction"],
+        covered["column"],
+        covered["ln_density"]["all"],
+        covered["ln_density"]["informed"],
+        covered["smoothed_density"]["informed"],
+    ):
+        assert entry["68"]["share"] == pytest.approx(0.68, abs=0.25)
+        assert entry["95"]["share"] > 0.8
+    heldout = covered["heldout"]["68"]
+    assert heldout["share"] == pytest.approx(0.68, abs=4 * heldout["standard_error"])
+    ratio = found["recovery"]["smoothed_density"]["informed"]
+    assert 0.8 < ratio["p16"] < ratio["median"] < ratio["p84"] < 1.25
+    fingers = found["fingers_of_god"]
+    away = fingers["truth"] - fingers["samples"]["mean"]
+    assert abs(away) < 4 * fingers["samples"]["std"]
 
 
 def test_a_truth_outside_the_basis_is_recovered_better_than_by_a_slab(structured):
