@@ -45,13 +45,14 @@ def make_uncertain_map(**options):
     std, names = np.asarray(0.1 + 0.3 * distance), ("x", "y", "z")
     number = np.zeros(std.shape, dtype=np.int32)
     number[2:5, 3:8] = 1
+    none, of_density, of_extinction = ({"units": unit} for unit in ("1", "mag / kpc", "mag"))
     return grid.assign(
-        ln_density_std_resolved=(names, std),
-        ln_density_std=(names, np.sqrt(std**2 + 0.04)),
-        info=(names, 1 - std**2),
-        density_std=(names, std * grid["density"].values),
-        extinction_std=(names, 0.1 * grid["extinction"].values),
-        n_stars=(names, number),
+        ln_density_std_resolved=(names, std, none),
+        ln_density_std=(names, np.sqrt(std**2 + 0.04), none),
+        info=(names, 1 - std**2, none),
+        density_std=(names, std * grid["density"].values, of_density),
+        extinction_std=(names, 0.1 * grid["extinction"].values, of_extinction),
+        n_stars=(names, number, none),
     )
 
 

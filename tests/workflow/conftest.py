@@ -98,12 +98,12 @@ class Project:
 
 
 def planned(text: str) -> dict[str, set[str]]:
-    """Rules and fits of a dry run's text."""
+    """Rules and fits (the first wildcard) of a dry run's text."""
     jobs: dict[str, set[str]] = defaultdict(set)
     for block in re.split(r"^\[.*\]$", text, flags=re.MULTILINE):
         rule = re.search(r"^(?:local)?rule (\w+):$", block, flags=re.MULTILINE)
         if rule and rule[1] != "all":
-            wildcard = re.search(r"^    wildcards: \w+=(\S+)$", block, flags=re.MULTILINE)
+            wildcard = re.search(r"^    wildcards: \w+=([^\s,]+)", block, flags=re.MULTILINE)
             jobs[rule[1]].add(wildcard[1] if wildcard else "")
     return dict(jobs)
 
