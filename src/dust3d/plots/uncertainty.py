@@ -174,6 +174,6 @@ def _bar_below(grid: Grid, ax: Axes, scale: Scale, width: float) -> None:
         extend=_ends(scale.norm),
     )
     if not isinstance(scale.norm, LogNorm):
-        bar.ax.xaxis.set_ticks(inner_ticks(*norm_limits(scale.norm), 4))
+        bar.ax.xaxis.set_ticks(inner_ticks(*norm_limits(scale.norm), 6))
     bar.ax.tick_params(labelsize=7)
     bar.ax.xaxis.label.set_size(8)
