@@ -4,7 +4,7 @@ from dust3d.config.run import Config, load
 
 TINY = {
     "mocks": 12,
-    "per_job": 6,
+    "per_job": 12,
     "stars": 60,
     "places": 8,
 }

@@ -37,10 +37,10 @@ class Posterior(Section):
         description="The longest modes whose metric is inverted densely, to precondition.",
     )
     curvature_steps: int = Field(
-        default=4,
+        default=12,
         ge=0,
-        description="Corrections of each sample for the curvature of the posterior at most; 0 "
-        "leaves the samples of the linearised one.",
+        description="Corrections of each sample for the curvature of the posterior at most, until "
+        "`tolerance` is reached; 0 leaves the samples of the linearised one.",
     )
     centre_rounds: int = Field(
         default=2,

@@ -33,6 +33,8 @@ Vector = Float[Array, " p"]
 
 _WORSE = 0.9
 _SHORTEST = 1 / 16
+# a sample that misses by more begins anew, with these shares of its noise one after the other
+_LOST, _STAGES = 0.1, (0.25, 0.5, 0.75, 1.0)
 # the centre is found to this many standard deviations, in no more Newton steps for one set of
 # samples; these, and those steps, are solved for to a tenth
 _CENTRED, _CENTRE_STEPS, _ROUGH = 0.1, 3, 0.1
@@ -117,7 +119,7 @@ class PosteriorSampler:
         linear = self._flat + change
         if self._steps == 0:
             return Sample(linear, linear, products, self._tolerance)
-        there, missed, more = self._bent(noise, linear)
+        there, missed, more = self._bent(noise, linear, self._tolerance)
         return Sample(there, linear, products + more, missed)
 
     def centred(self, key: PRNGKeyArray, *, pairs: int, rounds: int) -> "PosteriorSampler":
@@ -152,7 +154,7 @@ class PosteriorSampler:
         for each in (noise, -noise):
             there = self._flat + self._solve(each, _ROUGH)[0]
             if self._steps:
-                there = self._bent(each, there)[0]
+                there = self._bent(each, there, _ROUGH)[0]
             found.append(there - self._flat)
         return found
 
@@ -180,16 +182,33 @@ class PosteriorSampler:
             flat, slope, size = trial, found, shorter
         return (self, first) if flat is self._flat else (self._about(flat), first)
 
-    def _bent(self, noise: Vector, there: Vector) -> tuple[Vector, float, int]:
-        """Newton's steps with the metric of the maximum, shortened where they do not help."""
+    def _bent(self, noise: Vector, there: Vector, tolerance: float) -> tuple[Vector, float, int]:
+        """Where the curved posterior has this noise, its linear sample to begin with.
+
+        If that is no good beginning, the noise grows from nothing in stages.
+        """
+        found, missed, products = self._towards(noise, there, tolerance)
+        if missed > _LOST:
+            stage, far, more = self._flat, missed, 0
+            for share in _STAGES:
+                stage, far, more = self._towards(share * noise, stage, tolerance)
+                products += more
+            if far < missed:
+                found, missed = stage, far
+        if not bool(jnp.all(jnp.isfinite(found))):
+            raise FitError("a sample of the posterior is not finite: the fit is at no maximum")
+        return found, missed, products
+
+    def _towards(self, noise: Vector, there: Vector, tolerance: float) -> tuple[Vector, float, int]:
+        """Newton's steps with the metric of the centre, shortened where they do not help."""
         whole, products = self._size(noise), 0
         rest = noise - self._products.curved(self._flat, self._anchors, there)
         missed = self._size(rest) / whole
         for _ in range(self._steps):
-            if missed < self._tolerance:
+            if missed < tolerance:
                 break
             # a tenth of what is missing is soon small enough itself
-            step, took = self._solve(rest, max(0.1, self._tolerance / missed))
+            step, took = self._solve(rest, max(_ROUGH, tolerance / missed))
             products += took
             length = 1.0
             while True:
@@ -202,8 +221,6 @@ class PosteriorSampler:
             if not size < missed:
                 break
             there, rest, missed = trial, found, size
-        if not bool(jnp.all(jnp.isfinite(there))):
-            raise FitError("a sample of the posterior is not finite: the fit is at no maximum")
         return there, missed, products
 
 
