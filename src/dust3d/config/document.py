@@ -41,6 +41,7 @@ A run is one complete YAML file:
 | `orders.yaml` | a mock in the plane whose true order is among seven that are fitted; which do the data support? |
 | `hipparcos.yaml` | real stars: Gaia DR3 and Hipparcos, out to 500 pc |
 | `mocks/*.yaml` | the mock suite: five known skies, and the real stars with their twin's settings |
+| `sbc.yaml` | is the posterior calibrated? for the target `calibrate` |
 | `original.yaml`, `original_sgd.yaml` | the original experiment, with our optimiser and its own |
 
 ```bash
