@@ -51,6 +51,7 @@ SCORES = {
     "heldout_lpd": ("heldout", "log_predictive_density", "mean"),
     "heldout_lpd_se": ("heldout", "log_predictive_density", "standard_error"),
     "neighbours_lpd": ("heldout", "baselines", "neighbours", "mean"),
+    "samples": ("calibration", "samples"),
     "pit_ks": ("calibration", "pit", "ks"),
     **{
         f"{name}_{percent}{suffix}": ("calibration", "coverage", *keys, percent, entry)

@@ -35,7 +35,7 @@ def finished_run(results, config, density, digest):
         save_field(path, field, attrs)
     share = {"68": {"share": 0.671234, "standard_error": 0.01}, "95": {"share": 0.94}}
     scores = {
-        "order": [5, 5, 5],
+        "order": [6, 6, 6],
         "heldout": {"n": 99, "log_predictive_density": {"mean": 0.5, "standard_error": 0.02}},
         "calibration": {"coverage": {"heldout": share, "smoothed_density": {"informed": share}}},
         "converged": True,
@@ -49,7 +49,7 @@ def test_a_row_has_the_scores_the_digest_and_the_dust_over_the_sky(mocks, tmp_pa
     finished_run(tmp_path, config, 0.7, "ab" * 8)
     (row,) = mocks.rows_of("bubble", config, tmp_path)
     assert set(row) <= set(mocks.COLUMNS)
-    expected = {"mock": "bubble", "fit": "fourier-5x5x5", "order": "5x5x5", "n_heldout": "99"}
+    expected = {"mock": "bubble", "fit": "fourier-6x6x6", "order": "6x6x6", "n_heldout": "99"}
     expected |= {"heldout_68": "0.6712", "heldout_68_se": "0.01", "heldout_95": "0.94"}
     expected |= {"smoothed_density_68": "0.6712", "ln_density_68": "", "converged": "True"}
     expected |= {"truth_digest": "ab" * 8}
