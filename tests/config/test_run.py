@@ -58,7 +58,7 @@ def test_the_demo_has_what_it_must_show(repository):
     [
         ({"heldout.fracton": 0.1}, r"heldout\.fracton: unknown key; did you mean `fraction`\?"),
         ({"box.half_widths_pc": [1]}, r"box\.half_widths_pc: unknown key.*`half_widths_kpc`"),
-        ({"colour": 1}, r"  colour: unknown key; known here: .*box"),
+        ({"xyz": 1}, r"  xyz: unknown key; known here: .*box"),
         ({"mock.truth.ordr": [1]}, r"mock\.truth\.ordr: unknown key; did you mean `order`\?"),
         ({"mock.truth": {"order": [1, 1, 1]}}, r"mock\.truth: its key `kind` is missing"),
         ({"mock.truth.kind": "lumpy"}, r"mock\.truth: kind: 'lumpy' is none of 'fourier'"),

@@ -38,7 +38,7 @@ A run is one complete YAML file:
 |---|---|
 | `config.yaml` | the demo: a mock sky with a Fourier truth; used when no file is named |
 | `test.yaml` | the smallest complete run, for the tests |
-| `orders.yaml` | a mock in the plane whose true order is among seven that are fitted; which do the data support? |
+| `orders.yaml` | a mock in the plane with its true order among the seven that are fitted |
 | `hipparcos.yaml` | real stars: Gaia DR3 and Hipparcos, out to 500 pc |
 | `mocks/*.yaml` | the mock suite: five known skies, and the real stars with their twin's settings |
 | `sbc.yaml` | is the posterior calibrated? for the target `calibrate` |
