@@ -1,6 +1,7 @@
 """The stars of a mock as they truly are."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -81,8 +82,10 @@ class TrueStars:
 
     def only(self, rows: np.ndarray) -> "TrueStars":
         """Some of the stars, by a mask or by row numbers."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return TrueStars(**{k: None if v is None else v[rows] for k, v in values.items()})
+        values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name, value in values.items():
+            values[name] = None if value is None else value[rows]
+        return TrueStars(**values)
 
 
 def draw_stars(
