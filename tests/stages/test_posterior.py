@@ -201,6 +201,12 @@ def test_a_sample_that_misses_the_tolerance_leaves_nothing(folder, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_sample_that_stays_off_its_noise_leaves_nothing(folder, tmp_path):
+    with pytest.raises(FitError, match=r"sample 0 still misses its noise by .*curvature_steps"):
+        draw(folder, tmp_path / "none.h5", curvature_steps=1, largest_miss=1e-9, centre_rounds=0)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_fit_that_is_not_at_its_maximum_is_told_of(folder, tmp_path, caplog):
     for name in ("field.h5", "fit.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())

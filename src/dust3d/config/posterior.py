@@ -42,6 +42,12 @@ class Posterior(Section):
         description="Corrections of each sample for the curvature of the posterior at most, until "
         "`tolerance` is reached; 0 leaves the samples of the linearised one.",
     )
+    largest_miss: Positive = Field(
+        default=0.05,
+        le=1,
+        description="A sample whose relative residual is still larger after those corrections is "
+        "an error.",
+    )
     centre_rounds: int = Field(
         default=2,
         ge=0,

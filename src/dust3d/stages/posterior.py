@@ -65,7 +65,9 @@ def _sampler(maximum: Maximum, posterior: Posterior) -> PosteriorSampler:
     return sampler.centred(key, pairs=posterior.centre_pairs, rounds=rounds)
 
 
-def _drawn(name: str, sampler: PosteriorSampler, numbers: Sequence[int], seed: int) -> list[Sample]:
+def _drawn(
+    name: str, sampler: PosteriorSampler, numbers: Sequence[int], seed: int, largest_miss: float
+) -> list[Sample]:
     progress = Progress(f"{name}: samples", len(numbers))
     drawn: list[Sample] = []
     for number in numbers:
@@ -73,6 +75,12 @@ def _drawn(name: str, sampler: PosteriorSampler, numbers: Sequence[int], seed: i
         progress.update(products=float(drawn[-1].products), missed=drawn[-1].missed)
         if not bool(jnp.all(jnp.isfinite(drawn[-1].flat))):
             raise FitError(f"{name}: a sample is not finite; is the fit at its maximum?")
+        if drawn[-1].missed > largest_miss:
+            raise FitError(
+                f"{name}: sample {number} still misses its noise by {drawn[-1].missed:.2g} (limit "
+                f"{largest_miss:.2g}): the posterior is too curved for so few corrections; raise "
+                "posterior.curvature_steps, or posterior.largest_miss"
+            )
     progress.close()
     return drawn
 
@@ -126,7 +134,7 @@ def sample(
     made_of = {"settings": settings, "seed": seed, "source": source, "inputs": inputs}
     title = f"samples-{part}"
     with at_maximum(parsed, **of_stars, title=title, seed=seed, made_of=made_of) as maximum:
-        drawn = _drawn(name, _sampler(maximum, wanted), numbers, seed)
+        drawn = _drawn(name, _sampler(maximum, wanted), numbers, seed, wanted.largest_miss)
         target, xi, names = maximum.target, maximum.xi, maximum.feed.train.class_names
     _, unravel = ravel_pytree(xi)
     places = [unravel(one.flat) for one in drawn]
