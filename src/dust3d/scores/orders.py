@@ -59,7 +59,8 @@ def probabilities(
     if np.any(error > 0):
         noise = generator_for(0, "errors of evidence").standard_normal((_DRAWS, len(error)))
         drawn = ln_evidence + error * noise
-    return np.exp(drawn - logsumexp(drawn, axis=1, keepdims=True)).mean(axis=0)
+    total = np.asarray(logsumexp(drawn, axis=1, keepdims=True))
+    return np.exp(drawn - total).mean(axis=0)
 
 
 def stacking_weights(log_density: Float[np.ndarray, "k n"]) -> Float[np.ndarray, " k"]:
