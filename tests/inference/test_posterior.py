@@ -18,11 +18,20 @@ from dust3d.errors import FitError
 from dust3d.inference.dense import DenseProblem
 from dust3d.inference.likelihood import Likelihood
 from dust3d.inference.newton import polish
-from dust3d.inference.posterior import PosteriorSampler, dense_inverse
+from dust3d.inference.posterior import PosteriorSampler
 from dust3d.inference.products import Products
 from dust3d.inference.target import Target
 
 FLOAT = jnp.dtype("float64")
+
+
+def dense_inverse(products, flat):
+    """The exact inverse of the metric, by as many products as there are parameters."""
+    _, _, anchors = products.expand(flat)
+    columns = [products.multiply(flat, anchors, v) for v in jnp.eye(flat.size, dtype=flat.dtype)]
+    metric = jnp.stack(columns, axis=1)
+    factor = jnp.linalg.cholesky((metric + metric.T) / 2)
+    return jax.jit(lambda v: jax.scipy.linalg.cho_solve((factor, True), v))
 
 
 def sampler(products, flat, **options):

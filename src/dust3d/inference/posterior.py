@@ -222,15 +222,3 @@ class PosteriorSampler:
                 break
             there, rest, missed = trial, found, size
         return there, missed, products
-
-
-def dense_inverse(products: Products, flat: Vector, batch: int = 64) -> Callable[[Vector], Vector]:
-    """The exact inverse of the metric, by as many products as there are parameters.
-
-    For small fits alone: the matrix is formed and factored.
-    """
-    _, _, anchors = products.expand(flat)
-    columns = [products.multiply(flat, anchors, v) for v in jnp.eye(flat.size, dtype=flat.dtype)]
-    metric = jnp.stack(columns, axis=1)
-    factor = jnp.linalg.cholesky((metric + metric.T) / 2)
-    return jax.jit(lambda v: jax.scipy.linalg.cho_solve((factor, True), v))
