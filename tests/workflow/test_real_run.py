@@ -21,6 +21,8 @@ def real(tmp_path_factory, repository, data_folder, complete_run):
         "newton": {"max_steps": 0},
     }
     config["map"]["cells"] = [24, 24, 24]
+    near = [cloud for cloud in config["clouds"]["targets"] if cloud["distance_kpc"] < 0.2]
+    config["clouds"] |= {"window_kpc": [0.06, 0.25], "turns": 3, "targets": near}
     config["plots"] |= {"dpi": 50, "slices_kpc": [0.0], "sky_distances_kpc": [0.1, 0.2]}
     folder = tmp_path_factory.mktemp("real")
     path = folder.parent / "real.yaml"
@@ -52,3 +54,13 @@ class TestRealStars:
 
     def test_there_is_no_truth(self, real):
         assert not (real.results / "truth").exists()
+
+    def test_each_cloud_of_the_list_is_in_the_table_found_or_not(self, real):
+        found = json.loads((real.results / "scores" / "fourier-4x4x4-clouds.json").read_text())
+        rows = (real.results / "scores" / "fourier-4x4x4-clouds.csv").read_text().splitlines()
+        names = [cloud["name"] for cloud in found["clouds"]]
+        assert names[:2] == ["Taurus", "Ophiuchus"]
+        assert [row.split(",")[0] for row in rows[1:]] == names
+        assert all(0.06 <= cloud["distance_kpc"] <= 0.25 for cloud in found["clouds"])
+        assert found["of"] == len(names) == 7
+        assert found["turned"]["skies"] == 3
