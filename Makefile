@@ -58,7 +58,7 @@ lint: venv
 	@$(IN_VENV) basedpyright
 
 test: lint
-	@$(IN_VENV) python -m pytest -n $(WORKERS) --dist loadfile
+	@$(IN_VENV) python -m pytest -n $(WORKERS) --dist loadfile --durations 20
 
 test-slow: venv
 	@$(IN_VENV) python -m pytest -m slow
