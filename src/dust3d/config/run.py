@@ -28,9 +28,7 @@ class Config(Agreement):
 
     def sampled_fits(self) -> list[str]:
         """Names of the fits whose posterior is sampled: the Fourier series."""
-        if self.posterior is None:
-            return []
-        return [name for name in self.fit_names() if name.startswith("fourier-")]
+        return self.fourier_fits() if self.posterior is not None else []
 
     def sample_parts(self) -> list[int]:
         """Numbers of the jobs that share the samples of one fit."""
@@ -50,7 +48,7 @@ class Config(Agreement):
 
     def start_of(self, name: str) -> str | None:
         """The fit that a fit starts from: the order below, if the run warm-starts."""
-        fourier = [f"fourier-{order_name(o)}" for o in self.fits.fourier.orders]
+        fourier = self.fourier_fits()
         if self.fits.fourier.warm_start and name in fourier[1:]:
             return fourier[fourier.index(name) - 1]
         return None

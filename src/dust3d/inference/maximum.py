@@ -1,7 +1,6 @@
 """From where the workhorse ended to the maximum of the stated posterior."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -183,12 +182,10 @@ def _in_cosines(
     settings: FitSettings, target: Target, seed: int, xi: Xi
 ) -> tuple[Target, Xi, Callable[[Xi], Xi]]:
     """The same posterior in cosines and sines, where its prior is white; and the way back."""
-    assert settings.fourier is not None
     prior = target.prior.parts["varying"]
     if prior.form == "cos_sin":
         return target, xi, lambda xi: xi
-    plain = replace(settings, fourier=settings.fourier.model_copy(update={"form": "cos_sin"}))
-    other = target_for(plain, target.likelihood.n_classes, seed, settings.dtype)
+    other = target_for(settings.in_cosines(), target.likelihood.n_classes, seed, settings.dtype)
     white = other.prior.parts["varying"]
 
     def moved(xi: Xi, varying: Xi) -> Xi:

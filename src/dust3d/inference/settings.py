@@ -1,7 +1,7 @@
 """The sections of the configuration that one fit depends on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -96,6 +96,11 @@ class FitSettings:
     def ends_exactly(self) -> bool:
         """Whether Newton's last steps by products go to the maximum of exact rays."""
         return self.optimiser.newton.exact and self.ray_method == "production"
+
+    def in_cosines(self) -> "FitSettings":
+        """The same Fourier fit in cosines and sines, where its prior is white."""
+        assert self.fourier is not None
+        return replace(self, fourier=self.fourier.model_copy(update={"form": "cos_sin"}))
 
     @property
     def dtype(self) -> Any:

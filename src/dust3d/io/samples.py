@@ -66,6 +66,12 @@ class Samples:
         return len(self.fields)
 
     @property
+    def estimator(self) -> dict[str, Any]:
+        """What a map that is a mean over them says of itself."""
+        number = len(self)
+        return {"estimator": f"mean of {number} samples of the posterior", "samples": number}
+
+    @property
     def of_fit(self) -> str | None:
         """Digest of the `field.h5` that they were drawn around."""
         return self.attrs.get("provenance", {}).get("inputs", {}).get("fit")

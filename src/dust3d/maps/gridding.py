@@ -1,5 +1,6 @@
 """A field on the grid that all maps of a run share."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from dust3d.conventions import (
 )
 from dust3d.fields.base import Field
 from dust3d.io.samples import Samples
+from dust3d.maps.moments import Moments
 from dust3d.observations import Observations
 from dust3d.rays.gridded import GriddedField, grid_for_field
 from dust3d.rays.pyramids import cell_extinctions, is_cheap_on_grids
@@ -64,19 +66,14 @@ def _on_cells(
 
 def _spread(samples: Samples, half_widths: Sequence[float], axes: Sequence[np.ndarray]):
     """Mean and standard deviation over samples of each quantity, one sample in memory at a time."""
-    mean: dict[str, np.ndarray] = {}
-    square: dict[str, np.ndarray] = {}
-    for i, field in enumerate(samples.fields, 1):
+    moments: defaultdict[str, Moments] = defaultdict(Moments)
+    for field in samples.fields:
         for name, values in _on_cells(field, half_widths, axes).items():
-            values = values.astype(np.float64)
-            # Welford (1962)
-            before = mean.setdefault(name, np.zeros(values.shape))
-            change = values - before
-            before += change / i
-            square.setdefault(name, np.zeros(values.shape))
-            square[name] += change * (values - before)
-    n = max(1, len(samples) - 1)
-    return mean, {name: np.sqrt(values / n) for name, values in square.items()}
+            moments[name].add(values)
+    return (
+        {name: one.mean for name, one in moments.items()},
+        {name: one.std for name, one in moments.items()},
+    )
 
 
 def _uncertainties(
@@ -126,10 +123,7 @@ def grid_map(
     else:
         values, std = _spread(samples, half_widths, axes)
         values |= _uncertainties(samples, std, axes)
-        attrs = attrs | {
-            "estimator": f"mean of {len(samples)} samples of the posterior",
-            "samples": len(samples),
-        }
+        attrs = attrs | samples.estimator
     if stars is not None:
         edges = [np.linspace(-h, h, n + 1) for h, n in zip(half_widths, cells, strict=True)]
         values["n_stars"] = np.histogramdd(stars.positions, edges)[0].astype(np.int32)

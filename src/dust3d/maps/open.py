@@ -27,6 +27,7 @@ from dust3d.io.fields import load_field
 from dust3d.io.hdf5 import looks_like_hdf5
 from dust3d.io.maps import read_map
 from dust3d.io.samples import SAMPLES_FILE, Samples, load_samples
+from dust3d.maps.moments import Moments
 from dust3d.progress import logger
 from dust3d.provenance import file_digest
 from dust3d.rays.converged import converged_extinctions
@@ -202,8 +203,7 @@ class FieldMap(DustMap):
         samples: Samples | None = None,
     ):
         if samples is not None:
-            estimator = f"mean of {len(samples)} samples of the posterior"
-            attrs = attrs | {"estimator": estimator, "samples": len(samples)}
+            attrs = attrs | samples.estimator
         super().__init__(half_widths, attrs)
         self.field, self.samples = field, samples
 
@@ -215,21 +215,18 @@ class FieldMap(DustMap):
     def _values(self, positions: np.ndarray, quantity: str) -> np.ndarray:
         if self.samples is None:
             return _of_field(self.field, positions, quantity)
-        mean = np.zeros(len(positions))
-        for field in self.samples.fields:
-            mean += _of_field(field, positions, quantity) / len(self.samples)
-        return mean
+        return self._moments(self.samples, positions, quantity).mean
 
     def _std(self, positions: np.ndarray, quantity: str) -> np.ndarray:
         if self.samples is None:
             return super()._std(positions, quantity)
-        mean, square = np.zeros(len(positions)), np.zeros(len(positions))
-        for i, field in enumerate(self.samples.fields, 1):
-            values = _of_field(field, positions, quantity)
-            change = values - mean
-            mean += change / i
-            square += change * (values - mean)
-        return np.sqrt(square / max(1, len(self.samples) - 1))
+        return self._moments(self.samples, positions, quantity).std
+
+    def _moments(self, samples: Samples, positions: np.ndarray, quantity: str) -> Moments:
+        moments = Moments()
+        for field in samples.fields:
+            moments.add(_of_field(field, positions, quantity))
+        return moments
 
     def _all_samples(
         self, positions: np.ndarray, quantity: str, chosen: Sequence[int] | None = None

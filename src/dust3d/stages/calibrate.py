@@ -1,7 +1,6 @@
 """Mocks from the prior of a fit, each fitted and sampled: the ranks of the truths."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,6 @@ from dust3d.inference.settings import FitSettings
 from dust3d.keys import generator_for
 from dust3d.progress import Progress
 from dust3d.provenance import provenance
-
-
-def _in_cosines(settings: FitSettings) -> FitSettings:
-    """The same fit in cosines and sines, where its prior is white."""
-    assert settings.fourier is not None
-    return replace(settings, fourier=settings.fourier.model_copy(update={"form": "cos_sin"}))
 
 
 def ranks(
@@ -54,7 +47,7 @@ def ranks(
     FitError
         If a fit does not reach its maximum, or a sample misses its tolerance.
     """
-    parsed, sampled = _in_cosines(FitSettings.parse(settings)), Posterior.model_validate(posterior)
+    parsed, sampled = FitSettings.parse(settings).in_cosines(), Posterior.model_validate(posterior)
     wanted = Calibration.model_validate(calibration)
     set_deterministic(parsed.deterministic)
     runtime.configure()

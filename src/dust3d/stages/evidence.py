@@ -35,7 +35,6 @@ from dust3d.provenance import file_digest, provenance
 from dust3d.stages.fit_maximum_products import (
     Maximum,
     at_maximum,
-    in_cosines,
     in_double_precision,
     summary_of,
 )
@@ -180,7 +179,7 @@ def measure(
         If the fit is damaged, or is no Fourier series.
     """
     started = time.monotonic()
-    parsed = in_double_precision(in_cosines(FitSettings.parse(settings)))
+    parsed = in_double_precision(FitSettings.parse(settings).in_cosines())
     wanted, fit = Evidence.model_validate(evidence or {}), Path(fit)
     runtime.configure()
     name = summary_of(fit, "the evidence has to find it first")["name"]

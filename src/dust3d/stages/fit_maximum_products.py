@@ -85,12 +85,6 @@ class Maximum:
         return max(_FEWEST_NODES, int(_NODES_OF_SAMPLE * self.nodes))
 
 
-def in_cosines(settings: FitSettings) -> FitSettings:
-    """The same fit in cosines and sines, where its prior is white."""
-    assert settings.fourier is not None
-    return replace(settings, fourier=settings.fourier.model_copy(update={"form": "cos_sin"}))
-
-
 def in_double_precision(settings: FitSettings) -> FitSettings:
     """The same fit in numbers of 64 bits."""
     optimiser = settings.optimiser.model_copy(update={"precision": "float64"})

@@ -22,7 +22,7 @@ from dust3d.io.samples import PriorVariance, Samples, joined_samples, load_sampl
 from dust3d.keys import key_for
 from dust3d.progress import Progress
 from dust3d.provenance import file_digest, provenance
-from dust3d.stages.fit_maximum_products import Maximum, at_maximum, in_cosines, summary_of
+from dust3d.stages.fit_maximum_products import Maximum, at_maximum, summary_of
 from dust3d.stages.fit_start import fourier_part
 
 _HEIGHTS = 257
@@ -123,7 +123,7 @@ def sample(
     ProductError
         If the fit is damaged, or is no Fourier series.
     """
-    parsed, wanted = in_cosines(FitSettings.parse(settings)), Posterior.model_validate(posterior)
+    parsed, wanted = FitSettings.parse(settings).in_cosines(), Posterior.model_validate(posterior)
     fit, output = Path(fit), Path(output)
     runtime.configure()
     name = summary_of(fit, "samples around it are not those of the posterior")["name"]
